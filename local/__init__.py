@@ -1,0 +1,1 @@
+"""The stack on one machine: real Slurm, a local AWS and the gateway, driven by the deployed template."""
