@@ -1,0 +1,278 @@
+"""Each function's role, and the head node's, allows what it uses and nothing else, as does the key's."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local import aws_emulator, principals, stacks
+from local.aws_emulator import ACCOUNT, REGION, Credentials
+
+pytestmark = pytest.mark.usefixtures("stack")
+
+ROLES = ("EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "head node", "administrator", "alice")
+RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
+TAG = "slurm-gateway:requirements-stack"
+
+Client = Callable[[str], Any]
+Call = Callable[[Client, dict[str, str]], object]
+
+
+@pytest.fixture(scope="module")
+def outputs() -> dict[str, str]:
+    return stacks.outputs_of(stacks.REQUIREMENTS_STACK)
+
+
+@pytest.fixture(scope="module")
+def key_policy(outputs: dict[str, str]) -> str:
+    kms = aws_emulator.client("kms", principals.administrator())
+    return str(kms.get_key_policy(KeyId=outputs["SigningKeyArn"], PolicyName="default")["Policy"])
+
+
+def new_key(**properties: Any) -> dict[str, Any]:
+    kms = aws_emulator.client("kms", principals.administrator())
+    metadata: dict[str, Any] = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", **properties)[
+        "KeyMetadata"
+    ]
+    return metadata
+
+
+@pytest.fixture(scope="module")
+def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
+    """The resources of the calls below: the stack's own, and others of the same kinds."""
+    administrator = principals.administrator()
+    ssm, s3, kms = (aws_emulator.client(service, administrator) for service in ("ssm", "s3", "kms"))
+    rotated = new_key(Policy=key_policy, Tags=[{"TagKey": TAG, "TagValue": stacks.REQUIREMENTS_STACK}])[
+        "KeyId"
+    ]
+    untagged = new_key(Policy=key_policy)["KeyId"]
+    ssm.put_parameter(Name="/other/parameter", Value="x", Type="String", Overwrite=True)
+    s3.put_object(Bucket=outputs["BucketName"], Key="headnode/configure.sh", Body=b"#!/bin/sh\n")
+    s3.put_object(Bucket=outputs["BucketName"], Key="scripts/alice/x", Body=b"x")
+    yield {**outputs, "RotatedKey": rotated, "UntaggedKey": untagged}
+    for key in (rotated, untagged):
+        kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    ssm.delete_parameter(Name="/other/parameter")
+
+
+@pytest.fixture(scope="module")
+def credentials(outputs: dict[str, str]) -> dict[str, Credentials]:
+    cloudformation = aws_emulator.client("cloudformation", principals.administrator())
+    resources = cloudformation.describe_stack_resources(StackName=stacks.API_STACK)["StackResources"]
+    functions = {
+        resource["LogicalResourceId"]: stacks.function_credentials(resource["PhysicalResourceId"])
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+    head_node = stacks.head_node_environment(outputs)
+    return {
+        **functions,
+        "head node": Credentials(
+            head_node["AWS_ACCESS_KEY_ID"], head_node["AWS_SECRET_ACCESS_KEY"], head_node["AWS_SESSION_TOKEN"]
+        ),
+        "administrator": principals.administrator(),
+        "alice": principals.credentials("alice"),
+    }
+
+
+def get_parameter(output: str) -> Call:
+    return lambda client, names: client("ssm").get_parameter(Name=names[output])
+
+
+def sign(key: str, algorithm: str = RS256) -> Call:
+    return lambda client, names: client("kms").sign(
+        KeyId=names[key], Message=b"x" * 32, MessageType="DIGEST", SigningAlgorithm=algorithm
+    )
+
+
+def get_public_key(key: str) -> Call:
+    return lambda client, names: client("kms").get_public_key(KeyId=names[key])
+
+
+CALLS: dict[str, Call] = {
+    "read the key list": get_parameter("KeysParameterName"),
+    "read the access document": get_parameter("AccessParameterName"),
+    "read another parameter": lambda client, _: client("ssm").get_parameter(Name="/other/parameter"),
+    "change the key list": lambda client, names: client("ssm").put_parameter(
+        Name=names["KeysParameterName"], Value="x", Type="StringList", Overwrite=True
+    ),
+    "change the access document": lambda client, names: client("ssm").put_parameter(
+        Name=names["AccessParameterName"], Value="x", Overwrite=True
+    ),
+    "read the public key": get_public_key("SigningKeyArn"),
+    "read a rotated public key": get_public_key("RotatedKey"),
+    "read a public key without the tag": get_public_key("UntaggedKey"),
+    "sign": sign("SigningKeyArn"),
+    "sign with a rotated key": sign("RotatedKey"),
+    "sign with a key without the tag": sign("UntaggedKey"),
+    "sign with another algorithm": sign("SigningKeyArn", "RSASSA_PSS_SHA_256"),
+    "make a key": lambda client, _: client("kms").create_key(Description="must not be"),
+    "put a policy on the key": lambda client, names: client("kms").put_key_policy(
+        KeyId=names["SigningKeyArn"], PolicyName="default", Policy="{}"
+    ),
+    "list the bucket": lambda client, names: client("s3").list_objects_v2(Bucket=names["BucketName"]),
+    "list the head node's scripts": lambda client, names: client("s3").list_objects_v2(
+        Bucket=names["BucketName"], Prefix="headnode/"
+    ),
+    "read the head node's scripts": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="headnode/configure.sh"
+    ),
+    "read a user's script": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="scripts/alice/x"
+    ),
+    "write to the bucket": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="headnode/configure.sh", Body=b"evil"
+    ),
+    "register a target": lambda client, names: client("elbv2").register_targets(
+        TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
+    ),
+    "see the target's health": lambda client, names: client("elbv2").describe_target_health(
+        TargetGroupArn=names["TargetGroupArn"]
+    ),
+    "assume the token function's role": lambda client, _: client("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{stacks.API_STACK}-token-{REGION}", RoleSessionName="test"
+    ),
+    "make a user": lambda client, _: client("iam").create_user(UserName="must-not-be"),
+    "invoke a function": lambda client, _: client("lambda").invoke(FunctionName="must-not-be"),
+    "write to a log of its own making": lambda client, _: client("logs").create_log_group(
+        logGroupName="must-not-be"
+    ),
+}
+
+ALLOWED: dict[str, set[str]] = {
+    "EdgeAuthorizerFunction": {"read the key list", "read the public key", "read a rotated public key"},
+    "TokenFunction": {"read the key list", "read the access document", "sign", "sign with a rotated key"},
+    "JwksFunction": {"read the key list", "read the public key", "read a rotated public key"},
+    "head node": {
+        "read the key list",
+        "read the public key",
+        "read a rotated public key",
+        "list the head node's scripts",
+        "read the head node's scripts",
+        "register a target",
+        "see the target's health",
+    },
+    "alice": set(),
+}
+# What an administrator may do is everything but this; the calls that would do harm are left out.
+DENIED_TO_ADMINISTRATOR = {
+    "sign",
+    "sign with a rotated key",
+    "sign with a key without the tag",
+    "sign with another algorithm",
+    "assume the token function's role",
+}
+
+
+def decision(credentials: Credentials, call: Call, names: dict[str, str]) -> str:
+    def client(service: str) -> Any:
+        return aws_emulator.client(service, credentials)
+
+    try:
+        call(client, names)
+    except ClientError as exc:
+        code = exc.response["Error"]["Code"]
+        if code in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"):
+            return "denied"
+        raise
+    return "allowed"
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("who", ALLOWED)
+def test_a_role_may_do_what_it_needs_and_nothing_else(
+    who: str, call: str, credentials: dict[str, Credentials], names: dict[str, str]
+) -> None:
+    expected = "allowed" if call in ALLOWED[who] else "denied"
+
+    assert expected == decision(credentials[who], CALLS[call], names)
+
+
+@pytest.mark.parametrize("call", sorted(DENIED_TO_ADMINISTRATOR))
+def test_the_keys_own_policy_keeps_even_an_administrator_from_signing(
+    call: str, credentials: dict[str, Credentials], names: dict[str, str]
+) -> None:
+    assert decision(credentials["administrator"], CALLS[call], names) == "denied"
+
+
+def test_an_administrator_may_read_the_key_list(
+    credentials: dict[str, Credentials], names: dict[str, str]
+) -> None:
+    assert decision(credentials["administrator"], CALLS["read the key list"], names) == "allowed"
+
+
+PROBE = """
+import botocore.session
+
+def handler(event, context):
+    client = botocore.session.get_session().create_client("kms")
+    try:
+        client.sign(KeyId=event["key"], Message=b"x" * 32, MessageType="DIGEST",
+                    SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+    except client.exceptions.ClientError as exc:
+        return exc.response["Error"]["Code"]
+    return "signed"
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [("token", "signed"), ("authorizer", "AccessDeniedException"), ("jwks", "AccessDeniedException")],
+)
+def test_a_running_function_is_bound_by_its_role(role: str, expected: str, outputs: dict[str, str]) -> None:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("probe.py", PROBE)
+    functions = aws_emulator.client("lambda", principals.administrator())
+    name = f"probe-{uuid.uuid4().hex[:8]}"
+    functions.create_function(
+        FunctionName=name,
+        Role=f"arn:aws:iam::{ACCOUNT}:role/{stacks.API_STACK}-{role}-{REGION}",
+        Runtime="python3.13",
+        Handler="probe.handler",
+        Timeout=10,
+        Code={"ZipFile": package.getvalue()},
+    )
+    try:
+        answer = functions.invoke(FunctionName=name, Payload=json.dumps({"key": outputs["SigningKeyArn"]}))
+        assert expected == json.load(answer["Payload"])
+    finally:
+        functions.delete_function(FunctionName=name)
+
+
+@pytest.mark.parametrize("access_key_id", ["test", ACCOUNT, "AKIAIOSFODNN7EXAMPLE"])
+def test_a_key_that_nobody_was_given_opens_nothing(access_key_id: str) -> None:
+    stranger = aws_emulator.client("sts", Credentials(access_key_id, "test"))
+
+    with pytest.raises(ClientError, match=r"security token included in the request is invalid"):
+        stranger.get_caller_identity()
+
+
+def test_a_wrong_secret_opens_nothing() -> None:
+    forged = Credentials(principals.credentials("alice").access_key_id, "not-her-secret")
+
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        aws_emulator.client("sts", forged).get_caller_identity()
+
+
+def test_an_unsigned_request_reads_no_object(names: dict[str, str]) -> None:
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    anonymous = boto3.client(
+        "s3",
+        endpoint_url=aws_emulator.endpoint(),
+        region_name=REGION,
+        config=Config(signature_version=UNSIGNED),
+    )
+
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        anonymous.get_object(Bucket=names["BucketName"], Key="headnode/configure.sh")
