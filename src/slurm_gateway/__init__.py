@@ -1,0 +1,1 @@
+"""The Lambda functions of slurm-gateway: a serverless front door to a Slurm cluster."""

@@ -1,0 +1,55 @@
+"""What can go wrong, as one tree.
+
+    GatewayError
+    ├── SettingsError           a function's environment is wrong: it does not start
+    ├── AccessDocumentError     the access document breaks a rule of its own
+    ├── TokenRefusedError       a Slurm token does not pass the edge
+    ├── UnavailableError        SSM or KMS gave no answer, or nothing usable: try again later
+    └── Problem                 an HTTP answer other than success (problem.py)
+
+What AWS raises becomes one of these in aws.py; nothing else is caught by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class GatewayError(Exception):
+    """The root of this package's own errors."""
+
+
+class SettingsError(GatewayError):
+    """An environment variable is missing or wrong; the message names it and what it should hold."""
+
+
+class AccessDocumentError(GatewayError):
+    """The access document is not valid.
+
+    `problems` has one sentence each, with the line where there is one.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class TokenRefusedError(GatewayError):
+    """A token is not good enough.
+
+    `reason` is a fixed word for logs and alarms. `kid` and `user` are what the token claims, set only
+    when they have the shape of a key id or a user name, so that they are safe to log.
+    """
+
+    def __init__(self, reason: str, *, kid: str | None = None, user: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kid = kid
+        self.user = user
+
+
+class UnavailableError(GatewayError):
+    """Something this package depends on gives no usable answer now."""

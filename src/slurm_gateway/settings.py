@@ -1,0 +1,124 @@
+"""What a function's environment says, read once at start into frozen objects.
+
+A missing or wrong variable stops the function before its first request: a deployment that is wrong
+should be seen as failing, not as refusing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from .errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PARAMETER_NAME = re.compile(r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class _Environment:
+    """Reads variables and collects what is wrong with them, so that one start names every fault."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._faults: list[str] = []
+
+    def parameter_name(self, variable: str, holds: str) -> str:
+        value = self._environ.get(variable, "")
+        if not _PARAMETER_NAME.fullmatch(value):
+            self._fault(variable, f"the name of the SSM parameter that holds {holds}")
+        return value
+
+    def flag(self, variable: str, means: str) -> bool:
+        value = self._environ.get(variable, "")
+        if value not in {"true", "false"}:
+            self._fault(variable, f'"true" or "false": {means}')
+        return value == "true"
+
+    def log_level(self) -> str:
+        value = self._environ.get("LOG_LEVEL", "INFO")
+        if value not in _LOG_LEVELS:
+            self._fault("LOG_LEVEL", f"one of {', '.join(_LOG_LEVELS)} (INFO when it is not set)")
+        return value
+
+    def finish(self) -> None:
+        if self._faults:
+            raise SettingsError("; ".join(self._faults))
+
+    def _fault(self, variable: str, should_hold: str) -> None:
+        found = repr(self._environ[variable]) if variable in self._environ else "not set"
+        self._faults.append(f"environment variable {variable} is {found}; it should hold {should_hold}")
+
+
+_KEYS = "the list of KMS signing keys"
+_ACCESS = "the access document"
+_SUDO = "whether the images' default users have sudo, and so may get no token"
+_HEAD_NODE = "whether tokens of `scontrol token` pass on /slurm and /slurmdb"
+
+
+@dataclass(frozen=True, slots=True)
+class JwksSettings:
+    """Settings of the function behind GET /.well-known/jwks.json."""
+
+    keys_parameter: str
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls(
+            keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizerSettings:
+    """Settings of the edge authorizer."""
+
+    keys_parameter: str
+    allow_head_node_tokens: bool
+    default_user_sudo: bool
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls(
+            keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
+            allow_head_node_tokens=env.flag("ALLOW_HEAD_NODE_TOKENS", _HEAD_NODE),
+            default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Settings of the function behind POST /token."""
+
+    keys_parameter: str
+    access_parameter: str
+    default_user_sudo: bool
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls(
+            keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
+            access_parameter=env.parameter_name("ACCESS_PARAMETER", _ACCESS),
+            default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_gateway.access import Access, Rule, choose
+
+ALICE = "arn:aws:iam::000000000000:user/alice"
+TEAM = "arn:aws:iam::000000000000:role/Team"
+
+
+def rule(name: str, principal: Any, *users: str, longest: int = 3600) -> Rule:
+    return Rule(name, principal, users, longest_lifespan=longest)
+
+
+def test_nobody_is_mapped_without_a_rule() -> None:
+    assert Access(()).rules_for(ALICE) == ()
+    assert choose((), None) is None
+
+
+def test_a_principal_is_its_rules_first_user_unless_it_says_which() -> None:
+    one = rule("one", TEAM, "alice", "bob")
+
+    assert choose((one,), None) == (one, "alice")
+    assert choose((one,), "bob") == (one, "bob")
+
+
+def test_the_first_rule_that_names_the_user_decides() -> None:
+    short, long = rule("short", TEAM, "alice", longest=60), rule("long", TEAM, "alice", "bob")
+    rules = Access((short, rule("other", ALICE, "carol"), long)).rules_for(TEAM)
+
+    assert (short, long) == rules
+    assert choose(rules, "alice") == (short, "alice")
+    assert choose(rules, "bob") == (long, "bob")
+
+
+def test_a_user_of_another_principals_rule_is_not_to_be_had() -> None:
+    rules = Access((rule("alice", ALICE, "alice"), rule("team", TEAM, "bob"))).rules_for(ALICE)
+
+    assert choose(rules, "bob") is None
+
+
+names = st.sampled_from(["alice", "bob", "carol"])
+principals = st.sampled_from([ALICE, TEAM, "arn:aws:iam::000000000000:user/bob"])
+rules_ = st.builds(lambda principal, users: rule("r", principal, *users), principals, st.lists(names, min_size=1))
+
+
+@given(rules=st.lists(rules_), principal=principals, asked=st.none() | names)
+def test_whoever_is_chosen_is_named_by_a_rule_for_that_principal(
+    rules: list[Rule], principal: Any, asked: str | None
+) -> None:
+    chosen = choose(Access(tuple(rules)).rules_for(principal), asked)
+
+    if chosen is None:
+        assert not any(r.principal == principal and (asked is None or asked in r.users) for r in rules)
+    else:
+        decisive, user = chosen
+        assert decisive in rules
+        assert decisive.principal == principal
+        assert user in decisive.users
+        assert asked in {None, user}

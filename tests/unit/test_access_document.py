@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_gateway.access import Access, Rule, choose
+from slurm_gateway.access_document import AccessDocument, parse
+from slurm_gateway.errors import AccessDocumentError, UnavailableError
+from slurm_gateway.users import forbidden_names
+
+if TYPE_CHECKING:
+    from emulation import Aws, LogLines
+
+
+FORBIDDEN = forbidden_names(default_user_sudo=True)
+GOOD = """\
+version: 1
+rules:
+  - name: alice
+    principal:
+      iam_user: arn:aws:iam::123456789012:user/alice
+    users: [alice]
+  - name: team
+    principal: {iam_role: "arn:aws:iam::123456789012:role/team/Researcher"}
+    users:
+      - bob
+      - carol
+    lifespan: {default: 60, longest: 7200}
+"""
+GOOD_ACCESS = Access(
+    (
+        Rule("alice", "arn:aws:iam::123456789012:user/alice", ("alice",), 900, 3600),
+        Rule("team", "arn:aws:iam::123456789012:role/Researcher", ("bob", "carol"), 60, 7200),
+    )
+)
+
+
+def with_rule(rule: str) -> str:
+    return "version: 1\nrules:\n" + textwrap.indent(textwrap.dedent(rule).strip(), "  ")
+
+
+def problems(text: Any) -> tuple[str, ...]:
+    with pytest.raises(AccessDocumentError) as raised:
+        parse(text, forbidden=FORBIDDEN)
+    return raised.value.problems
+
+
+def test_a_good_document_is_its_rules_in_their_order() -> None:
+    assert parse(GOOD, forbidden=FORBIDDEN) == GOOD_ACCESS
+
+
+def test_a_document_without_rules_maps_nobody() -> None:
+    assert parse("version: 1\nrules: []\n", forbidden=FORBIDDEN) == Access(())
+
+
+def test_a_default_lifespan_is_never_beyond_the_longest() -> None:
+    text = GOOD.replace("{default: 60, longest: 7200}", "{longest: 300}")
+
+    assert parse(text, forbidden=FORBIDDEN).rules[1].default_lifespan == 300
+
+
+USER = "iam_user: arn:aws:iam::123456789012:user/alice"
+WRONG = {
+    "nothing": ("", "the document is empty; it should have `version: 1` and `rules`"),
+    "text": ("alice", "line 1: the document should be a mapping"),
+    "no version": ("rules: []", "line 1: the document lacks version"),
+    "no rules": ("version: 1", "line 1: the document lacks rules"),
+    "another version": ("version: 2\nrules: []", "line 1: version should be 1"),
+    "a version in quotes": ('version: "1"\nrules: []', "line 1: version should be 1"),
+    "a field unknown": (
+        "version: 1\nrules: []\nruels: []",
+        "line 3: the document has no 'ruels'; it has version, rules",
+    ),
+    "a field twice": ("version: 1\nrules: []\nrules: []", "line 3: rules stands twice"),
+    "rules as a mapping": ("version: 1\nrules: {}", "line 2: rules should be a list"),
+    "broken YAML": ("version: 1\nrules: ]", "line 2: not YAML: "),
+    "two documents": ("version: 1\n---\nrules: []", "line 2: not YAML: "),
+    "an alias": ("version: 1\nrules: [&a {}, *a]", "line 2: anchors and aliases are not allowed"),
+    "depth": ("rules: " + "[" * 50 + "]" * 50, "line 1: nested too deep"),
+    "length": ("#" * 8193, "the document is longer than 8192 characters"),
+    "a control character": ("version: 1\nrules: []\n# \x07", "not YAML"),
+    "a rule without a user": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: []"),
+        "line 5: users should be a list of at least one Slurm user",
+    ),
+    "a rule without a principal": (
+        with_rule("- name: x\n  users: [alice]"),
+        "line 3: a rule lacks principal",
+    ),
+    "a rule without a name": (
+        with_rule(f"- principal: {{{USER}}}\n  users: [alice]"),
+        "line 3: a rule lacks name",
+    ),
+    "an odd name": (
+        with_rule(f"- name: a b\n  principal: {{{USER}}}\n  users: [alice]"),
+        "line 3: a rule's name is 1 to 64 letters, digits, `_`, `.` and `-`",
+    ),
+    "one name twice": (
+        with_rule(
+            f"- name: x\n  principal: {{{USER}}}\n  users: [a]\n- name: x\n  principal: {{{USER}}}\n  users: [b]"
+        ),
+        "line 6: there is another rule named x",
+    ),
+    "a principal of no kind": (
+        with_rule("- name: x\n  principal: {}\n  users: [alice]"),
+        "line 4: principal should have exactly one of iam_user, iam_role",
+    ),
+    "a principal of an unknown kind": (
+        with_rule("- name: x\n  principal: {iam_group: hpc}\n  users: [alice]"),
+        "line 4: principal has no 'iam_group'; it has iam_user, iam_role",
+    ),
+    "a pattern": (
+        with_rule('- name: x\n  principal: {iam_user: "*"}\n  users: [alice]'),
+        "line 4: iam_user should be an IAM user's ARN, such as arn:aws:iam::123456789012:user/alice",
+    ),
+    "a role as a user": (
+        with_rule("- name: x\n  principal: {iam_user: arn:aws:iam::123456789012:role/R}\n  users: [alice]"),
+        "line 4: iam_user should be an IAM user's ARN, such as arn:aws:iam::123456789012:user/alice",
+    ),
+    "a session as a role": (
+        with_rule(
+            "- name: x\n  principal: {iam_role: arn:aws:sts::123456789012:assumed-role/R/alice}\n  users: [alice]"
+        ),
+        "line 4: iam_role should be an IAM role's ARN, such as arn:aws:iam::123456789012:role/Researcher",
+    ),
+    "a user that YAML reads as false": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: [no]"),
+        "line 5: a user should be text; put it in quotes if it looks like something else",
+    ),
+    "a user that is a uid": (
+        with_rule(f'- name: x\n  principal: {{{USER}}}\n  users: ["0"]'),
+        "line 5: '0' is not the name of a Linux user",
+    ),
+    "a user as text": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: alice"),
+        "line 5: users should be a list",
+    ),
+    "a user twice": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: [alice, alice]"),
+        "line 5: alice stands twice",
+    ),
+    "root": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users:\n    - alice\n    - root"),
+        "line 7: root never gets a token: it stands for the system, or has sudo",
+    ),
+    "an image's default user": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: [ubuntu]"),
+        "line 5: ubuntu never gets a token: it stands for the system, or has sudo",
+    ),
+}
+WRONG |= {
+    f"a lifespan of {value}": (
+        with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: [alice]\n  lifespan: {{longest: {value}}}"),
+        "line 6: a lifespan is a whole number of seconds from 1 to 86400",
+    )
+    for value in ("0", "-1", "86401", "1.5", "true", "'900'", "0777", "15:00", "999999999999")
+}
+WRONG["a default beyond the longest"] = (
+    with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: [alice]\n  lifespan: {{default: 61, longest: 60}}"),
+    "line 6: the default lifespan, 61 s, is beyond the longest, 60 s",
+)
+
+
+@pytest.mark.parametrize(("text", "problem"), WRONG.values(), ids=WRONG)
+def test_a_wrong_document_is_refused_with_the_line(text: Any, problem: str) -> None:
+    assert any(found.startswith(problem) for found in problems(text)), problems(text)
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    text = GOOD.replace("[alice]", "[root]").replace("bob", "munge")
+
+    assert problems(text) == (
+        "line 6: root never gets a token: it stands for the system, or has sudo",
+        "line 10: munge never gets a token: it stands for the system, or has sudo",
+    )
+
+
+@given(st.text() | st.text(alphabet="ab:-[]{}&*!|>'\"\n #?,01"))
+def test_no_text_is_more_than_refused(text: Any) -> None:
+    with pytest.raises(AccessDocumentError):
+        parse(text, forbidden=FORBIDDEN)
+
+
+def test_the_last_valid_version_holds_while_a_broken_one_is_there(emulated: Aws, log_lines: LogLines) -> None:
+    parameter = emulated.parameter(GOOD)
+    document = AccessDocument(emulated.ssm, parameter, forbidden=FORBIDDEN)
+    assert document.read() == GOOD_ACCESS
+
+    emulated.parameter(GOOD.replace("alice", "root"), name=parameter)
+    assert document.read() == GOOD_ACCESS
+    assert ("WARNING", parameter) == (log_lines()[0]["levelname"], log_lines()[0]["parameter"])
+    assert "line 6: root never gets a token" in str(log_lines()[0]["problems"])
+
+    emulated.parameter("version: 1\nrules: []", name=parameter)
+    assert document.read() == Access(())
+
+
+def test_a_document_that_was_never_valid_gives_no_rules_to_decide_by(emulated: Aws) -> None:
+    document = AccessDocument(emulated.ssm, emulated.parameter("rules: all"), forbidden=FORBIDDEN)
+
+    with pytest.raises(UnavailableError, match="the access document is not valid"):
+        document.read()
+
+
+def test_a_document_that_is_missing_is_named(emulated: Aws) -> None:
+    with pytest.raises(UnavailableError, match="/test/absent"):
+        AccessDocument(emulated.ssm, "/test/absent", forbidden=FORBIDDEN).read()
+
+
+users = st.sampled_from(["alice", "bob", "carol"])
+arns = st.sampled_from(["arn:aws:iam::000000000000:user/" + name for name in ("alice", "bob")])
+documents = st.lists(st.tuples(arns, st.lists(users, min_size=1, unique=True)), max_size=4)
+
+
+@given(rules=documents, principal=arns, asked=st.none() | users)
+def test_no_principal_becomes_a_user_that_the_document_does_not_give_it(
+    rules: list[tuple[str, list[str]]], principal: str, asked: str | None
+) -> None:
+    listed = [
+        {"name": f"r{number}", "principal": {"iam_user": arn}, "users": names}
+        for number, (arn, names) in enumerate(rules)
+    ]
+    access = parse(json.dumps({"version": 1, "rules": listed}), forbidden=FORBIDDEN)
+
+    chosen = choose(access.rules_for(principal), asked)
+
+    given_users = [user for arn, names in rules if arn == principal for user in names]
+    assert (chosen is not None) == bool(given_users if asked is None else asked in given_users)
+    assert chosen is None or chosen[1] in given_users

@@ -1,0 +1,449 @@
+"""template.yaml as CloudFormation gets it: what the linters cannot see, above all inside the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from templates_under_test import (
+    ACCOUNT,
+    API_STACK,
+    API_TEMPLATE,
+    REGION,
+    REQUIREMENTS_TEMPLATE,
+    api_body,
+    api_resource,
+    integration_name,
+    of_type,
+    operations,
+    requirements,
+    translated,
+)
+
+from local.address import CHECKOUT
+from local.template import load
+from slurm_gateway.settings import AuthorizerSettings, JwksSettings, TokenSettings
+
+PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
+NATIVE_ROUTES = {
+    "GET /slurm/{version}/jobs",
+    "GET /slurm/{version}/jobs/",
+    "ANY /slurm/{version}/{proxy+}",
+    "ANY /slurmdb/{version}/{proxy+}",
+    "GET /openapi",
+    "GET /openapi/{proxy+}",
+}
+FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction"}
+
+# What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
+EXTENSIONS = {
+    "x-amazon-apigateway-any-method",
+    "x-amazon-apigateway-authorizer",
+    "x-amazon-apigateway-authtype",
+    "x-amazon-apigateway-integration",
+    "x-amazon-apigateway-integrations",
+    "x-amazon-apigateway-tag-value",
+}
+FUNCTION_INTEGRATION = {"type", "httpMethod", "uri", "payloadFormatVersion", "timeoutInMillis"}
+PRIVATE_INTEGRATION = FUNCTION_INTEGRATION | {"connectionType", "connectionId", "requestParameters"}
+AUTHORIZER = {
+    "type",
+    "identitySource",
+    "authorizerUri",
+    "authorizerPayloadFormatVersion",
+    "enableSimpleResponses",
+    "authorizerResultTtlInSeconds",
+}
+CONTEXT_VARIABLES = {
+    "authorizer.error",
+    "authorizer.user",  # what the edge authorizer puts in its answer's context
+    "error.message",
+    "httpMethod",
+    "identity.sourceIp",
+    "identity.userArn",
+    "integration.error",
+    "integration.latency",
+    "integration.status",
+    "path",
+    "protocol",
+    "requestId",
+    "requestTime",
+    "responseLatency",
+    "responseLength",
+    "routeKey",
+    "status",
+}
+
+
+def integrations(**parameters: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = api_body(**parameters)["components"]["x-amazon-apigateway-integrations"]
+    return found
+
+
+def schemes() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = api_body()["components"]["securitySchemes"]
+    return found
+
+
+def stage() -> dict[str, Any]:
+    properties: dict[str, Any] = api_resource("ApiApiGatewayDefaultStage")["Properties"]
+    return properties
+
+
+def function(name: str, **parameters: str) -> dict[str, Any]:
+    properties: dict[str, Any] = api_resource(name, **parameters)["Properties"]
+    return properties
+
+
+def statements(role: str, **parameters: str) -> dict[str, dict[str, Any]]:
+    policies = api_resource(role, **parameters)["Properties"]["Policies"]
+    return {each["Sid"]: each for policy in policies for each in policy["PolicyDocument"]["Statement"]}
+
+
+# ---- routes ------------------------------------------------------------------------------------------------------
+
+
+def test_every_route_but_the_public_ones_has_an_authorizer() -> None:
+    open_routes = {route for route, operation in operations().items() if not operation.get("security")}
+
+    assert open_routes == PUBLIC_ROUTES
+
+
+def test_every_authorizer_of_a_route_is_declared() -> None:
+    named = {name for operation in operations().values() for item in operation.get("security", []) for name in item}
+
+    assert named == set(schemes())
+
+
+def test_the_token_route_takes_signed_requests_only() -> None:
+    assert operations()["POST /token"]["security"] == [{"AwsIam": []}]
+    assert schemes()["AwsIam"]["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+
+def test_every_native_route_passes_the_edge_authorizer_and_the_vpc_link() -> None:
+    native = {
+        route: operation["security"]
+        for route, operation in operations().items()
+        if integration_name(operation) == "Slurmrestd"
+    }
+
+    assert native == {route: [{"EdgeAuthorizer": []}] for route in NATIVE_ROUTES}
+
+
+def test_every_integration_is_declared_and_used() -> None:
+    assert {integration_name(operation) for operation in operations().values()} == set(integrations())
+
+
+def test_every_path_parameter_is_declared() -> None:
+    for route, operation in operations().items():
+        declared = [item["name"] for item in operation.get("parameters", [])]
+        assert declared == re.findall(r"\{(.*?)\}", route), route
+
+
+# ---- the OpenAPI document's own spelling --------------------------------------------------------------------------
+
+
+def keys(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*(keys(item) for item in value.values()))
+    return set().union(*(keys(item) for item in value)) if isinstance(value, list) else set()
+
+
+def test_every_extension_is_one_that_api_gateway_knows() -> None:
+    assert {key for key in keys(api_body()) if key.startswith("x-")} == EXTENSIONS
+
+
+def test_the_integrations_have_the_keys_that_api_gateway_knows() -> None:
+    assert {name: set(item) for name, item in integrations().items()} == {
+        "Token": FUNCTION_INTEGRATION,
+        "Jwks": FUNCTION_INTEGRATION,
+        "Slurmrestd": PRIVATE_INTEGRATION,
+    }
+
+
+def test_the_edge_authorizer_has_the_keys_that_api_gateway_knows() -> None:
+    assert set(schemes()["EdgeAuthorizer"]["x-amazon-apigateway-authorizer"]) == AUTHORIZER
+
+
+def test_the_import_fails_rather_than_to_drop_what_it_does_not_know() -> None:
+    assert api_resource("Api")["Properties"]["FailOnWarnings"] is True
+
+
+# ---- integrations -------------------------------------------------------------------------------------------------
+
+
+def test_every_integration_has_a_time_out_that_an_http_api_can_keep() -> None:
+    for name, integration in integrations().items():
+        assert 50 <= integration["timeoutInMillis"] <= 30_000, name
+
+
+@pytest.mark.parametrize(("integration", "name"), [("Token", "TokenFunction"), ("Jwks", "JwksFunction")])
+def test_a_function_gives_up_before_its_integration(integration: str, name: str) -> None:
+    assert function(name)["Timeout"] * 1000 < integrations()[integration]["timeoutInMillis"]
+    assert f"functions/{name}.Arn/invocations" in integrations()[integration]["uri"]
+
+
+def test_the_edge_authorizer_gives_up_before_api_gateway() -> None:
+    assert function("EdgeAuthorizerFunction")["Timeout"] < 10
+
+
+def test_the_native_routes_name_the_verified_user_whatever_the_client_wrote() -> None:
+    assert integrations()["Slurmrestd"]["requestParameters"] == {
+        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user"
+    }
+
+
+def test_the_native_routes_go_through_the_vpc_link_to_the_listener() -> None:
+    native = integrations()["Slurmrestd"]
+
+    assert native["type"] == "http_proxy"
+    assert native["connectionType"] == "VPC_LINK"
+    assert native["connectionId"] == "VpcLink"
+    assert native["uri"] == "LoadBalancerListener"
+
+
+def test_with_a_certificate_the_vpc_link_verifies_its_name_and_the_listener_speaks_https() -> None:
+    certificate = {
+        "CertificateArn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/0a1b2c3d-0000-4000-8000-000000000000",
+        "CertificateDomainName": "slurm.example.org",
+    }
+
+    listener = api_resource("LoadBalancerListener", **certificate)["Properties"]
+
+    assert integrations(**certificate)["Slurmrestd"]["tlsConfig"] == {"serverNameToVerify": "slurm.example.org"}
+    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    assert listener["Certificates"] == [{"CertificateArn": certificate["CertificateArn"]}]
+
+
+def test_without_a_certificate_the_listener_speaks_http() -> None:
+    listener = api_resource("LoadBalancerListener")["Properties"]
+
+    assert (listener["Protocol"], listener["Port"]) == ("HTTP", 80)
+    assert not {"Certificates", "SslPolicy"} & set(listener)
+
+
+def test_the_load_balancer_is_internal_and_idles_longer_than_the_api_waits() -> None:
+    balancer = api_resource("LoadBalancer")["Properties"]
+    attributes = {item["Key"]: item["Value"] for item in balancer["LoadBalancerAttributes"]}
+
+    assert balancer["Scheme"] == "internal"
+    assert attributes == {
+        "idle_timeout.timeout_seconds": "40",
+        "routing.http.drop_invalid_header_fields.enabled": "true",
+        "routing.http.desync_mitigation_mode": "defensive",
+        "deletion_protection.enabled": "false",
+    }
+
+
+# ---- mapped variables ---------------------------------------------------------------------------------------------
+
+
+def test_every_mapped_variable_exists() -> None:
+    mapped = json.dumps([api_body(), stage()["AccessLogSettings"]])
+
+    found = set(re.findall(r"\$context\.([A-Za-z.]*[A-Za-z])", mapped))
+    requested = set(re.findall(r"\$request\.[A-Za-z.]+[-A-Za-z]*", mapped))
+
+    assert found == CONTEXT_VARIABLES
+    assert requested == {"$request.header.X-SLURM-USER-NAME", "$request.header.X-SLURM-USER-TOKEN"}
+
+
+def test_the_access_log_is_json_with_the_user_and_without_anything_the_client_sent_in_a_header() -> None:
+    log = json.loads(stage()["AccessLogSettings"]["Format"])
+
+    assert (log["user"], log["status"], log["routeKey"]) == (
+        "$context.authorizer.user",
+        "$context.status",
+        "$context.routeKey",
+    )
+    assert "header" not in stage()["AccessLogSettings"]["Format"]
+
+
+def test_an_allow_is_cached_for_one_user_token_and_route_and_for_30_seconds_at_most() -> None:
+    authorizer = schemes()["EdgeAuthorizer"]["x-amazon-apigateway-authorizer"]
+
+    assert authorizer["identitySource"].split(", ") == [
+        "$request.header.X-SLURM-USER-NAME",
+        "$request.header.X-SLURM-USER-TOKEN",
+        "$context.routeKey",
+    ]
+    assert authorizer["authorizerResultTtlInSeconds"] <= 30
+    assert (authorizer["authorizerPayloadFormatVersion"], authorizer["enableSimpleResponses"]) == ("2.0", True)
+
+
+# ---- the stage ----------------------------------------------------------------------------------------------------
+
+
+def test_the_stage_is_the_one_that_is_not_put_in_front_of_paths() -> None:
+    assert stage()["StageName"] == "$default"
+
+
+def test_route_settings_name_existing_routes() -> None:
+    assert set(stage()["RouteSettings"]) - set(operations()) == set()
+
+
+def test_job_lists_and_public_routes_are_throttled_tighter_than_the_rest() -> None:
+    tight = {"GET /slurm/{version}/jobs", "GET /slurm/{version}/jobs/", *PUBLIC_ROUTES}
+
+    assert set(stage()["RouteSettings"]) == tight
+    for route, settings in stage()["RouteSettings"].items():
+        for limit, value in settings.items():
+            assert float(value) < float(stage()["DefaultRouteSettings"][limit]), route
+
+
+# ---- functions ----------------------------------------------------------------------------------------------------
+
+
+def test_there_are_no_other_functions() -> None:
+    assert set(of_type(translated(), "AWS::Lambda::Function")) == FUNCTIONS
+
+
+@pytest.mark.parametrize("level", load(API_TEMPLATE)["Parameters"]["LogLevel"]["AllowedValues"])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("EdgeAuthorizerFunction", AuthorizerSettings),
+        ("TokenFunction", TokenSettings),
+        ("JwksFunction", JwksSettings),
+    ],
+)
+def test_a_function_is_given_the_settings_it_reads_and_no_other(
+    name: str, settings: type[AuthorizerSettings | TokenSettings | JwksSettings], level: str
+) -> None:
+    variables = function(name, LogLevel=level)["Environment"]["Variables"]
+    # Imported values stand for themselves as import:NAME; parameter names have no colon.
+    environ = {key: value.replace("import:", "/") for key, value in variables.items()}
+
+    read = settings.from_environ(environ)
+
+    assert {key.lower() for key in variables} == set(settings.__slots__)
+    assert level == read.log_level
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_function_runs_a_module_that_exists(name: str) -> None:
+    package, module, attribute = function(name)["Handler"].split(".")
+
+    assert (CHECKOUT / "src" / package / f"{module}.py").is_file()
+    assert attribute == "handler"
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_function_logs_json_to_a_group_that_forgets(name: str) -> None:
+    logging = function(name)["LoggingConfig"]
+
+    assert logging["LogFormat"] == "JSON"
+    assert int(api_resource(logging["LogGroup"])["Properties"]["RetentionInDays"]) == 90
+
+
+def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
+    api = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:Api"
+    permissions = [api_resource(name)["Properties"] for name in of_type(translated(), "AWS::Lambda::Permission")]
+
+    assert {(item["FunctionName"], item["Principal"], item["SourceArn"]) for item in permissions} == {
+        ("EdgeAuthorizerFunction", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
+        ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token"),
+        ("JwksFunction", "apigateway.amazonaws.com", f"{api}/*/GET/.well-known/jwks.json"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "allowed"),
+    [
+        ("EdgeAuthorizerRole", "authorizer", {"ssm:GetParameter", "kms:GetPublicKey"}),
+        ("TokenRole", "token", {"ssm:GetParameter", "kms:Sign"}),
+        ("JwksRole", "jwks", {"ssm:GetParameter", "kms:GetPublicKey"}),
+    ],
+)
+def test_a_role_has_a_name_of_its_own_and_allows_what_its_function_does(
+    role: str, name: str, allowed: set[str]
+) -> None:
+    given = [item["Action"] for item in statements(role).values()]
+    actions = {action for each in given for action in ([each] if isinstance(each, str) else each)}
+
+    assert api_resource(role)["Properties"]["RoleName"] == f"{API_STACK}-{name}-{REGION}"
+    assert actions == allowed | {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert "ManagedPolicyArns" not in api_resource(role)["Properties"]
+
+
+@pytest.mark.parametrize("role", ["EdgeAuthorizerRole", "TokenRole", "JwksRole"])
+def test_a_role_reaches_only_what_is_named_and_keys_only_by_their_tag(role: str) -> None:
+    for statement in statements(role).values():
+        if statement["Sid"] in {"Sign", "ReadPublicKeys"}:
+            tag = "aws:ResourceTag/slurm-gateway:requirements-stack"
+            assert statement["Condition"]["StringEquals"][tag] == "slurm-gateway-requirements"
+        else:
+            assert "*" not in json.dumps(statement["Resource"])
+
+
+def test_the_token_function_signs_rs256_and_nothing_else() -> None:
+    algorithm = statements("TokenRole")["Sign"]["Condition"]["StringEquals"]["kms:SigningAlgorithm"]
+
+    assert algorithm == "RSASSA_PKCS1_V1_5_SHA_256"
+
+
+def test_tracing_is_off_until_asked_for() -> None:
+    traced = api_resource("TokenRole", TraceFunctions="true")["Properties"]
+
+    assert function("TokenFunction")["TracingConfig"] == {"Mode": "PassThrough"}
+    assert function("TokenFunction", TraceFunctions="true")["TracingConfig"] == {"Mode": "Active"}
+    assert traced["ManagedPolicyArns"] == ["arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"]
+
+
+def test_sam_build_has_a_target_for_every_function_and_fetches_the_runtimes_wheels() -> None:
+    makefile = (CHECKOUT / "src" / "Makefile").read_text()
+    template = load(API_TEMPLATE)
+    runtime = template["Globals"]["Function"]["Runtime"]
+
+    listed = re.search(r"^FUNCTIONS := (.*)$", makefile, re.MULTILINE)
+
+    assert listed is not None
+    assert set(listed[1].split()) == FUNCTIONS
+    assert f"--python-version {runtime.removeprefix('python')} " in makefile
+    assert template["Globals"]["Function"]["Architectures"] == ["arm64"]
+    assert "_aarch64" in makefile
+
+
+# ---- parameters and outputs, of both templates --------------------------------------------------------------------
+
+TEMPLATES = [API_TEMPLATE, REQUIREMENTS_TEMPLATE]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_parameter_is_described_and_constrained(path: Any) -> None:
+    for name, parameter in load(path)["Parameters"].items():
+        assert parameter["Description"].strip(), name
+        assert parameter["ConstraintDescription"].strip(), name
+        ranged = {"MinValue", "MaxValue"} <= set(parameter)
+        assert ranged or {"AllowedPattern", "AllowedValues"} & set(parameter), name
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_parameter_has_a_label_and_stands_in_one_group(path: Any) -> None:
+    template = load(path)
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(template["Parameters"])
+    assert set(interface["ParameterLabels"]) == set(template["Parameters"])
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_output_is_described(path: Any) -> None:
+    for name, output in load(path)["Outputs"].items():
+        assert output["Description"].strip(), name
+
+
+def test_every_import_is_an_export_of_the_requirements() -> None:
+    imported = set(
+        re.findall(
+            r'\{"Fn::ImportValue": \{"Fn::Sub": "\$\{RequirementsStack\}-(\w+)"\}\}',
+            json.dumps(translated()["Resources"]),
+        )
+    )
+
+    assert json.dumps(translated()["Resources"]).count("Fn::ImportValue") > len(imported) > 0
+    assert imported - set(requirements()["Outputs"]) == set()
