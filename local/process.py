@@ -24,9 +24,13 @@ from local.address import LOG_DIRECTORY, RUN_DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+MARK = "SLURM_GATEWAY_PROCESS"
+"""Environment variable by which what a process leaves behind is known again; it holds the pid file's path."""
+
 POLL_INTERVAL = 0.05
 PROGRESS_INTERVAL = 5.0
 LOG_TAIL_LINES = 15
+ORPHAN_TIMEOUT = 5.0
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -87,6 +91,7 @@ class Process:
             running = self.pid()
             if running is not None:
                 return running
+            self._end_orphans()
             with self.log_file.open("ab") as log:
                 try:
                     child = subprocess.Popen(
@@ -94,7 +99,7 @@ class Process:
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=subprocess.STDOUT,
-                        env=None if environ is None else dict(environ),
+                        env={**(os.environ if environ is None else environ), MARK: str(self.pid_file)},
                         cwd=cwd,
                         start_new_session=True,
                     )
@@ -109,14 +114,14 @@ class Process:
         """Stop the process and what it started: SIGTERM, and SIGKILL after ``timeout`` seconds.
 
         Gives False where nothing ran. The signals go to the whole session that :meth:`start` made, so
-        workers of a master do not outlive it. Raises ProcessError when even SIGKILL did not end it within 5
-        s.
+        workers of a master do not outlive it. Raises ProcessError when SIGKILL does not end it within 5 s.
         """
         if not self.run_directory.is_dir():
             return False
         with self._locked():
             pid = self.pid()
             if pid is None:
+                self._end_orphans()
                 self.pid_file.unlink(missing_ok=True)
                 return False
             _signal_group(pid, signal.SIGTERM)
@@ -124,8 +129,7 @@ class Process:
                 _signal_group(pid, signal.SIGKILL)
                 if not _gone(self.is_running, 5.0):
                     raise ProcessError(f"{self.name}: pid {pid} survived SIGKILL; look at /proc/{pid}/stack")
-            # The group can outlive its leader; the leader's pid stays reserved while it does.
-            _signal_group(pid, signal.SIGKILL)
+            self._end_orphans()
             self.pid_file.unlink(missing_ok=True)
             return True
 
@@ -146,6 +150,21 @@ class Process:
             return None
         return int(words[0]), int(words[1])
 
+    def _end_orphans(self) -> None:
+        """Kill what is left of the session of a process that is gone.
+
+        Only what carries the mark that :meth:`start` set in its environment is ended: a session's number may
+        belong to a stranger by now.
+        """
+        recorded = self._recorded()
+        if recorded is None or start_time(recorded[0]) is not None:
+            return
+        mark = f"{MARK}={self.pid_file}".encode()
+        for pid in _members(recorded[0], mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _gone(lambda: bool(_members(recorded[0], mark)), ORPHAN_TIMEOUT)
+
     def _record(self, pid: int) -> None:
         started = start_time(pid)
         if started is None:
@@ -160,6 +179,22 @@ class Process:
         with (self.run_directory / f"{self.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _members(session: int, mark: bytes) -> list[int]:
+    """Give the live pids of a session that carry a mark (proc(5): stat, fields 3 and 6, and environ)."""
+    members = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) != session or fields[0] in ("Z", "X"):
+                continue
+            marked = mark in (process / "environ").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if marked:
+            members.append(int(process.name))
+    return members
 
 
 def start_time(pid: int) -> int | None:

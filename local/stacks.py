@@ -41,6 +41,8 @@ HEAD_NODE_NAME = "HeadNode"
 
 HEAD_NODE_SESSION_SECONDS = 365 * 24 * 3600
 
+_REQUIREMENTS_PARAMETERS = {"SlurmrestdPort": str(SLURMRESTD_PORT)}
+
 
 @dataclass(frozen=True)
 class DeployedApi:
@@ -48,7 +50,8 @@ class DeployedApi:
 
     ``template`` is the translated one, ``references`` what its references stand for, so that
     ``intrinsics.resolve(value, references)`` resolves any part of it. Of that, resolved: ``body`` is the HTTP
-    API's OpenAPI document, ``stage`` the properties of its stage. ``functions`` gives the ARN by logical id.
+    API's OpenAPI document, ``stage`` and ``load_balancer`` the properties of those. ``functions`` gives the ARN by
+    logical id.
     """
 
     api_id: str
@@ -56,6 +59,7 @@ class DeployedApi:
     stage: dict[str, Any]
     functions: dict[str, str]
     listener_arn: str
+    load_balancer: dict[str, Any]
     outputs: dict[str, str]
     template: dict[str, Any]
     references: References
@@ -64,7 +68,7 @@ class DeployedApi:
 def deploy_requirements(parameters: Mapping[str, str] | None = None) -> dict[str, str]:
     """Deploy requirements-stack.yaml and give its outputs; takes its parameters, where not the defaults."""
     body = (CHECKOUT / "requirements-stack.yaml").read_text()
-    given = {"SlurmrestdPort": str(SLURMRESTD_PORT), **(parameters or {})}
+    given = {**_REQUIREMENTS_PARAMETERS, **(parameters or {})}
     outputs = cloudformation.deploy(REQUIREMENTS_STACK, body, given)
     aws_emulator.save()
     return outputs
@@ -183,28 +187,18 @@ def targets(target_group_arn: str) -> list[tuple[str, int]]:
     return [(hosts.get(target, target), port) for target, port in registered]
 
 
-def _deployed_api(
-    translated: dict[str, Any], parameters: Mapping[str, str], outputs: dict[str, str]
-) -> DeployedApi:
-    recorded = aws_emulator.ask("GET", f"/_local/stacks/{quote(API_STACK)}", timeout=10.0)
-    resources: dict[str, Any] = recorded["resources"]
-    pseudo = template.pseudo_parameters(API_STACK, region=REGION, account=ACCOUNT)
-    values = template.parameter_values(translated, parameters)
-    before = References(refs={**pseudo, **values}, exports=recorded["exports"])
-    references = References(
-        refs={**pseudo, **values, **{name: resource["ref"] for name, resource in resources.items()}},
-        attributes={name: resource["attributes"] for name, resource in resources.items()},
-        exports=recorded["exports"],
-        mappings=translated.get("Mappings", {}),
-        conditions=intrinsics.evaluate_conditions(translated, before),
-    )
+def target_group() -> dict[str, Any]:
+    """Give the resolved properties of the requirements stack's target group, as deployed."""
+    definition = template.load(CHECKOUT / "requirements-stack.yaml")
+    references, _ = _references(REQUIREMENTS_STACK, definition, _REQUIREMENTS_PARAMETERS)
+    return _properties(definition, references, "TargetGroup")
+
+
+def _deployed_api(translated: dict[str, Any], parameters: Mapping[str, str], outputs: dict[str, str]) -> DeployedApi:
+    references, resources = _references(API_STACK, translated, parameters)
     api, stage = (_only(resources, kind) for kind in ("AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage"))
-    definitions = translated["Resources"]
-
-    def resolved(logical_id: str) -> dict[str, Any]:
-        properties = definitions[logical_id]["Properties"]
-        return dict(intrinsics.resolve(properties, references, f"Resources/{logical_id}/Properties"))
-
+    listener = _only(resources, "AWS::ElasticLoadBalancingV2::Listener")
+    balancer = _only(resources, "AWS::ElasticLoadBalancingV2::LoadBalancer")
     functions = {
         name: str(resource["attributes"]["Arn"])
         for name, resource in resources.items()
@@ -212,14 +206,39 @@ def _deployed_api(
     }
     return DeployedApi(
         api_id=str(resources[api]["ref"]),
-        body=resolved(api)["Body"],
-        stage=resolved(stage),
+        body=_properties(translated, references, api)["Body"],
+        stage=_properties(translated, references, stage),
         functions=functions,
-        listener_arn=str(resources[_only(resources, "AWS::ElasticLoadBalancingV2::Listener")]["ref"]),
+        listener_arn=str(resources[listener]["ref"]),
+        load_balancer=_properties(translated, references, balancer),
         outputs=outputs,
         template=translated,
         references=references,
     )
+
+
+def _references(
+    stack: str, definition: dict[str, Any], parameters: Mapping[str, str]
+) -> tuple[References, dict[str, Any]]:
+    """Give what a deployed template's references stand for, and its resources as the emulator recorded them."""
+    recorded = aws_emulator.ask("GET", f"/_local/stacks/{quote(stack)}", timeout=10.0)
+    resources: dict[str, Any] = recorded["resources"]
+    pseudo = template.pseudo_parameters(stack, region=REGION, account=ACCOUNT)
+    values = template.parameter_values(definition, parameters)
+    before = References(refs={**pseudo, **values}, exports=recorded["exports"])
+    references = References(
+        refs={**pseudo, **values, **{name: resource["ref"] for name, resource in resources.items()}},
+        attributes={name: resource["attributes"] for name, resource in resources.items()},
+        exports=recorded["exports"],
+        mappings=definition.get("Mappings", {}),
+        conditions=intrinsics.evaluate_conditions(definition, before),
+    )
+    return references, resources
+
+
+def _properties(definition: Mapping[str, Any], references: References, logical_id: str) -> dict[str, Any]:
+    properties = definition["Resources"][logical_id]["Properties"]
+    return dict(intrinsics.resolve(properties, references, f"Resources/{logical_id}/Properties"))
 
 
 def _only(resources: Mapping[str, Any], kind: str) -> str:

@@ -29,7 +29,8 @@ from slurm_gateway.settings import AuthorizerSettings, JwksSettings, TokenSettin
 PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
 NATIVE_ROUTES = {
     "GET /slurm/{version}/jobs",
-    "GET /slurm/{version}/jobs/",
+    "GET /slurm/{version}/jobs/state",
+    "GET /slurm/{version}/jobs/{proxy+}",
     "ANY /slurm/{version}/{proxy+}",
     "ANY /slurmdb/{version}/{proxy+}",
     "GET /openapi",
@@ -134,6 +135,10 @@ def test_every_native_route_passes_the_edge_authorizer_and_the_vpc_link() -> Non
 
 def test_every_integration_is_declared_and_used() -> None:
     assert {integration_name(operation) for operation in operations().values()} == set(integrations())
+
+
+def test_no_route_ends_with_a_slash_for_http_apis_take_none() -> None:
+    assert [route for route in operations() if route.endswith("/")] == []
 
 
 def test_every_path_parameter_is_declared() -> None:
@@ -285,9 +290,9 @@ def test_route_settings_name_existing_routes() -> None:
 
 
 def test_job_lists_and_public_routes_are_throttled_tighter_than_the_rest() -> None:
-    tight = {"GET /slurm/{version}/jobs", "GET /slurm/{version}/jobs/", *PUBLIC_ROUTES}
+    lists = {"GET /slurm/{version}/jobs", "GET /slurm/{version}/jobs/{proxy+}"}
 
-    assert set(stage()["RouteSettings"]) == tight
+    assert set(stage()["RouteSettings"]) == lists | PUBLIC_ROUTES
     for route, settings in stage()["RouteSettings"].items():
         for limit, value in settings.items():
             assert float(value) < float(stage()["DefaultRouteSettings"][limit]), route

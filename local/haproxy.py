@@ -1,0 +1,226 @@
+"""An Application Load Balancer's properties as a configuration of HAProxy, which stands for it here.
+
+Sources are the Elastic Load Balancing guide for Application Load Balancers ("ELB guide"):
+application-load-balancers (attributes), x-forwarded-headers, load-balancer-request-tracing,
+target-group-health-checks and load-balancer-troubleshooting (which error is whose). HAProxy 2.6 and later
+know every directive used here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CONNECT_TIMEOUT = 10
+"""Seconds. Source: ELB guide, load-balancer-troubleshooting, HTTP 504."""
+
+SERVER = "awselb/2.0"
+
+_ERROR_PAGES = {
+    400: "400 Bad Request",
+    408: "408 Request Time-out",
+    500: "500 Internal Server Error",
+    502: "502 Bad Gateway",
+    503: "503 Service Temporarily Unavailable",
+    504: "504 Gateway Time-out",
+}
+_CODES = re.compile(r"\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*")
+
+# Attributes and properties that change nothing here, because this balancer has one listener on loopback.
+_IGNORED_ATTRIBUTES = frozenset(
+    {
+        "access_logs.s3.enabled",
+        "access_logs.s3.bucket",
+        "access_logs.s3.prefix",
+        "deletion_protection.enabled",
+        "routing.http.desync_mitigation_mode",
+        "routing.http2.enabled",
+        "waf.fail_open.enabled",
+    }
+)
+
+
+class UnknownSettingError(Exception):
+    """The template sets what this stand-in does not know; the message names it."""
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How a target group checks its targets; times are in seconds, ``codes`` is a list like ``200-499``."""
+
+    path: str
+    codes: str
+    interval: int
+    timeout: int
+    healthy: int
+    unhealthy: int
+
+
+@dataclass(frozen=True)
+class LoadBalancer:
+    """What of a load balancer, its listener and its target group concerns HTTP."""
+
+    idle_timeout: int
+    drop_invalid_headers: bool
+    health_check: HealthCheck
+
+
+def read_load_balancer(balancer: Mapping[str, Any], group: Mapping[str, Any]) -> LoadBalancer:
+    """Read the resolved properties of a LoadBalancer and a TargetGroup of AWS::ElasticLoadBalancingV2.
+
+    Raises UnknownSettingError for an attribute or a protocol that this stand-in does not know.
+    """
+    attributes = {one["Key"]: str(one["Value"]) for one in balancer.get("LoadBalancerAttributes", [])}
+    idle_timeout = int(attributes.pop("idle_timeout.timeout_seconds", "60"))
+    drop = attributes.pop("routing.http.drop_invalid_header_fields.enabled", "false") == "true"
+    for key in attributes:
+        if key not in _IGNORED_ATTRIBUTES:
+            raise UnknownSettingError(f"LoadBalancerAttributes: the load balancer's stand-in does not know {key}")
+    for key in ("Protocol", "HealthCheckProtocol"):
+        if group.get(key, "HTTP") != "HTTP":
+            raise UnknownSettingError(f"TargetGroup.{key}: the load balancer's stand-in knows HTTP only")
+    codes = str(group.get("Matcher", {}).get("HttpCode", "200"))
+    if not _CODES.fullmatch(codes):
+        raise UnknownSettingError(f"TargetGroup.Matcher.HttpCode: {codes!r} is no list of codes and ranges")
+    path = str(group.get("HealthCheckPath", "/"))
+    if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("\\\"'#"):
+        raise UnknownSettingError(f"TargetGroup.HealthCheckPath: {path!r} is no plain path")
+    return LoadBalancer(
+        idle_timeout=idle_timeout,
+        drop_invalid_headers=drop,
+        health_check=HealthCheck(
+            path=path,
+            codes=codes,
+            interval=int(group.get("HealthCheckIntervalSeconds", 30)),
+            timeout=int(group.get("HealthCheckTimeoutSeconds", 5)),
+            healthy=int(group.get("HealthyThresholdCount", 5)),
+            unhealthy=int(group.get("UnhealthyThresholdCount", 2)),
+        ),
+    )
+
+
+def configuration(balancer: LoadBalancer, host: str, port: int, targets: Iterable[tuple[str, int]]) -> str:
+    """Give HAProxy's configuration.
+
+    Takes the address and port to listen on and the targets' hosts and ports. Requests are logged to
+    standard output, one line each: time, method, path, status, milliseconds and target; never a header or a
+    query.
+    """
+    servers = sorted(set(targets))
+    sections = [_global(), _defaults(balancer), _frontend(balancer, host, port, has_targets=bool(servers))]
+    if servers:
+        sections += [_checked(balancer.health_check, servers), _unchecked(servers)]
+    return "\n".join(sections)
+
+
+def _global() -> str:
+    return "global\n    maxconn 4096\n    user haproxy\n    group haproxy\n    hard-stop-after 40s\n"
+
+
+def _defaults(balancer: LoadBalancer) -> str:
+    errors = "".join(f"    {_error(status, _page(status))}\n" for status in _ERROR_PAGES)
+    return (
+        "defaults\n"
+        "    mode http\n"
+        "    retries 0\n"
+        f"    timeout connect {CONNECT_TIMEOUT}s\n"
+        f"    timeout client {balancer.idle_timeout}s\n"
+        f"    timeout server {balancer.idle_timeout}s\n"
+        f"    timeout http-keep-alive {balancer.idle_timeout}s\n"
+        f"    timeout http-request {balancer.idle_timeout}s\n"
+        f"{errors}"
+    )
+
+
+def _frontend(balancer: LoadBalancer, host: str, port: int, *, has_targets: bool) -> str:
+    lines = [
+        "frontend listener",
+        f"    bind {host}:{port}",
+        "    log fd@1 format raw local0",
+        "    option dontlognull",
+        r'    log-format "%tr %HM %{+Q}HP %ST %Ta %si:%sp"',
+    ]
+    if balancer.drop_invalid_headers:
+        # A name with anything but letters, digits and hyphens is dropped (ELB guide,
+        # application-load-balancers).
+        lines.append("    http-request del-header [^A-Za-z0-9-] -m reg")
+    lines += [
+        "    http-request set-var(txn.for) req.fhdr(x-forwarded-for)",
+        '    http-request set-header X-Forwarded-For "%[var(txn.for)], %[src]" if { var(txn.for) -m found }',
+        '    http-request set-header X-Forwarded-For "%[src]" unless { var(txn.for) -m found }',
+        "    http-request set-header X-Forwarded-Proto http",
+        "    http-request set-header X-Forwarded-Port %[dst_port]",
+        "    http-request set-var(txn.trace) req.fhdr(x-amzn-trace-id)",
+        "    http-request set-var-fmt(txn.hop) 1-%{+X}Ts-%[uuid(),regsub(-,,g),bytes(0,24)]",
+        (
+            '    http-request set-header X-Amzn-Trace-Id "Self=%[var(txn.hop)];%[var(txn.trace)]"'
+            " if { var(txn.trace) -m found }"
+        ),
+        '    http-request set-header X-Amzn-Trace-Id "Root=%[var(txn.hop)]" unless { var(txn.trace) -m found }',
+    ]
+    if has_targets:
+        # Without a healthy target requests go to all of them: the target group fails open.
+        lines += ["    use_backend healthy if { nbsrv(healthy) gt 0 }", "    default_backend all"]
+    else:
+        page = f'content-type text/html string "{_page(503)}" hdr Server {SERVER}'
+        lines.append(f"    http-request return status 503 {page}")
+    return "\n".join(lines) + "\n"
+
+
+def _checked(check: HealthCheck, servers: list[tuple[str, int]]) -> str:
+    lines = [
+        "backend healthy",
+        *_refused(),
+        "    option httpchk",
+        (
+            f"    http-check send meth GET uri {check.path} ver HTTP/1.1 hdr Host localhost"
+            " hdr User-Agent ELB-HealthChecker/2.0 hdr Connection close"
+        ),
+        f"    http-check expect status {check.codes}",
+        f"    timeout check {check.timeout}s",
+        f"    default-server check inter {check.interval}s rise {check.healthy} fall {check.unhealthy}",
+        *_servers(servers),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _unchecked(servers: list[tuple[str, int]]) -> str:
+    return "\n".join(["backend all", *_refused(), *_servers(servers)]) + "\n"
+
+
+def _refused() -> list[str]:
+    """Give the lines that make 502 of a connection that could not be opened, which HAProxy calls 503.
+
+    Source: ELB guide, load-balancer-troubleshooting, HTTP 502. A 503 of the target itself stays one.
+    """
+    own = f"{{ status 503 }} {{ res.hdr(server) {SERVER} }}"
+    return [
+        f"    {_error(503, _page(502))}",
+        f'    http-after-response set-status 502 reason "Bad Gateway" if {own}',
+    ]
+
+
+def _error(status: int, page: str) -> str:
+    return f'http-error status {status} content-type text/html string "{page}" hdr Server {SERVER}'
+
+
+def _servers(servers: list[tuple[str, int]]) -> list[str]:
+    return [f"    server target{number} {host}:{port}" for number, (host, port) in enumerate(servers, 1)]
+
+
+def _page(status: int) -> str:
+    title = _ERROR_PAGES[status]
+    lines = [
+        "<html>",
+        f"<head><title>{title}</title></head>",
+        "<body>",
+        f"<center><h1>{title}</h1></center>",
+        "</body>",
+        "</html>",
+        "",
+    ]
+    return r"\r\n".join(lines)

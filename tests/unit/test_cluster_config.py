@@ -1,0 +1,171 @@
+"""cluster-config.yaml: every placeholder is an output, and ParallelCluster's own schema takes the result."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+from templates_under_test import requirements
+
+from local import cluster_config
+from local.address import CHECKOUT
+from local.cluster_config import CLUSTER_CONFIG, ClusterConfigError, fill, placeholders, read_outputs
+
+# ParallelCluster and the local stack want other versions of the same libraries.
+TOOLS_PYTHON = CHECKOUT / ".local" / "tools" / "bin" / "python"
+
+CHECK = """
+import json, sys, yaml
+from marshmallow import ValidationError
+from pcluster.schemas.cluster_schema import ClusterSchema
+from pcluster.validators import slurm_settings_validator as slurm
+
+config = yaml.safe_load(sys.stdin)
+try:
+    ClusterSchema(cluster_name="slurm-gateway-cluster").load(config)
+    faults = []
+except ValidationError as exc:
+    faults = [str(exc)]
+custom = config["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"]
+denied = slurm.CustomSlurmSettingsValidator().execute(
+    custom_settings=custom,
+    deny_list=slurm.SLURM_SETTINGS_DENY_LIST["SlurmConf"]["Global"],
+    settings_level=slurm.CustomSlurmSettingLevel.SLURM_CONF,
+)
+print(json.dumps(faults + [failure.message for failure in denied]))
+"""
+
+OUTPUTS = {
+    "BucketName": "slurm-gateway-requirements-bucket-0a1b2c3d4e5f",
+    "ComputeSubnetId1": "subnet-0123456789abcdef0",
+    "ComputeSubnetId2": "subnet-0123456789abcdef1",
+    "GatewaySubnetCidrs": "10.0.1.0/27,10.0.1.32/27",
+    "HeadNodePolicyArn": "arn:aws:iam::123456789012:policy/slurm-gateway-requirements-HeadNodePolicy-0A1B",
+    "HeadNodeSecurityGroupId": "sg-0123456789abcdef0",
+    "HeadNodeSubnetId": "subnet-0123456789abcdef0",
+    "KeysParameterName": "/slurm-gateway/slurm-gateway-requirements/signing-keys",
+    "SlurmrestdPort": "6830",
+    "TargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/slurm/0123456789abcdef",
+}
+
+
+def filled() -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(fill(CLUSTER_CONFIG.read_text(), OUTPUTS))
+    return config
+
+
+def faults(config: dict[str, Any]) -> list[str]:
+    if not TOOLS_PYTHON.exists():
+        pytest.skip("ParallelCluster is not installed; `make lint` installs it")
+    ran = subprocess.run(
+        [TOOLS_PYTHON, "-c", CHECK],
+        input=yaml.safe_dump(config),
+        env={"AWS_DEFAULT_REGION": "us-east-1", "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found: list[str] = json.loads(ran.stdout)
+    return found
+
+
+def test_every_placeholder_is_an_output_of_the_requirements_stack() -> None:
+    assert placeholders(CLUSTER_CONFIG.read_text()) - set(requirements()["Outputs"]) == set()
+
+
+def test_every_placeholder_says_which_output_fills_it() -> None:
+    lines = [line for line in CLUSTER_CONFIG.read_text().splitlines() if placeholders(line)]
+
+    for line in lines:
+        assert [f"# output {name}:" in line for name in placeholders(line)] == [True], line
+    assert lines
+
+
+def test_parallelclusters_schema_takes_the_filled_in_configuration() -> None:
+    assert faults(filled()) == []
+
+
+def test_parallelclusters_schema_refuses_a_misspelled_key() -> None:
+    config = filled()
+    config["HeadNode"]["CustomAction"] = config["HeadNode"].pop("CustomActions")
+
+    assert re.search("CustomAction.*Unknown field", "".join(faults(config)))
+
+
+def test_parallelcluster_refuses_slurm_settings_of_its_own() -> None:
+    config = filled()
+    config["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"].append({"Prolog": "/bin/true"})
+
+    assert "Prolog" in "".join(faults(config))
+
+
+def test_the_nodes_are_called_as_the_local_cluster_calls_them() -> None:
+    [queue] = filled()["Scheduling"]["SlurmQueues"]
+    [resource] = queue["ComputeResources"]
+
+    assert (queue["Name"], resource["Name"], resource["MaxCount"]) == ("queue1", "t3micro", 4)
+
+
+def test_a_user_sees_their_own_jobs_only_and_the_default_user_has_no_sudo() -> None:
+    settings = filled()["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"]
+
+    assert {"PrivateData": "jobs"} in settings
+    assert {"MaxJobCount": 20000} in settings
+    assert filled()["DeploymentSettings"] == {"DisableSudoAccessForDefaultUser": True}
+
+
+def test_the_head_node_is_configured_again_after_an_update() -> None:
+    actions = filled()["HeadNode"]["CustomActions"]
+
+    assert actions["OnNodeConfigured"] == actions["OnNodeUpdated"]
+    assert actions["OnNodeConfigured"]["Script"] == f"s3://{OUTPUTS['BucketName']}/headnode/configure.sh"
+
+
+def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
+    given = filled()["HeadNode"]["CustomActions"]["OnNodeConfigured"]["Args"]
+    script = (CHECKOUT / "headnode" / "configure.sh").read_text()
+
+    options = [item for item in given if item.startswith("--")]
+
+    assert options == ["--keys-parameter", "--target-group-arn", "--allow-cidrs", "--port", "--source"]
+    assert [option for option in options if option not in script] == []
+    assert all(isinstance(item, str) for item in given)
+
+
+def test_a_missing_output_is_named() -> None:
+    with pytest.raises(ClusterConfigError, match="no output BucketName, TargetGroupArn: deploy"):
+        fill("${TargetGroupArn} ${BucketName} ${VpcId}", {"VpcId": "vpc-0"})
+
+
+def test_what_is_no_placeholder_stays() -> None:
+    assert fill("${...} $VpcId ${VpcId}", {"VpcId": "vpc-0", "Other": "x"}) == "${...} $VpcId vpc-0"
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}x", '["x"]', '[{"OutputKey": "VpcId"}]'])
+def test_what_are_no_outputs_is_refused_with_the_command_that_gives_them(text: str) -> None:
+    with pytest.raises(ClusterConfigError, match="describe-stacks --stack-name"):
+        read_outputs(text)
+
+
+def test_the_command_prints_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [{"OutputKey": name, "OutputValue": value} for name, value in OUTPUTS.items()]
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
+
+    assert cluster_config.main() == 0
+    assert yaml.safe_load(capsys.readouterr().out) == filled()
+
+
+def test_the_command_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("[]"))
+
+    assert cluster_config.main() == 1
+    assert "the requirements stack has no output BucketName" in capsys.readouterr().err
