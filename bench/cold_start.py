@@ -60,9 +60,7 @@ def first_answer(module: str, event: dict[str, Any], environ: dict[str, str]) ->
     """Start a process; return the milliseconds until its first answer, and the answer."""
     argv = [sys.executable, str(CHECKOUT / "bench/first_answer.py"), module]
     started = time.perf_counter()
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True
-    ) as process:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(event))
@@ -95,9 +93,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Return every function's cold starts in milliseconds, after one round that is not counted."""
     with key_and_parameters() as settings:
         environ = {
-            **{
-                name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "PATH"
-            },
+            **{name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "PATH"},
             **settings,
             "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}",
         }

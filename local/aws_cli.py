@@ -28,9 +28,7 @@ def main(arguments: list[str]) -> int:
         print(f"local/aws: {exc}", file=sys.stderr)
         return 2
     # Nothing of the caller's own AWS settings may pass: neither a profile nor a real account's keys.
-    own = {
-        key: value for key, value in os.environ.items() if not key.startswith("AWS_") and key != "PYTHONPATH"
-    }
+    own = {key: value for key, value in os.environ.items() if not key.startswith("AWS_") and key != "PYTHONPATH"}
     environment = {
         **own,
         **credentials.environment(),

@@ -139,9 +139,7 @@ def client(service: str, credentials: Credentials | None = None) -> Any:  # noqa
     )
 
 
-def ask(
-    method: str, path: str, body: Mapping[str, object] | None = None, *, timeout: float
-) -> dict[str, Any]:
+def ask(method: str, path: str, body: Mapping[str, object] | None = None, *, timeout: float) -> dict[str, Any]:
     """Call the emulator's own administration, beside the AWS APIs, and give its JSON answer.
 
     Raises OSError where nothing answers, EmulatorError where the answer is an error.

@@ -91,12 +91,8 @@ def _access_key_id(scope: Scope, headers: dict[str, str]) -> str:
 async def _refuse(scope: Scope, headers: dict[str, str], send: Send) -> None:
     """Answer as AWS answers a key that it does not know, in the protocol of the service that was called."""
     service = router.detect_service(scope["method"], scope["path"], headers, _query(scope))
-    unknown = iam_evaluator.AuthError(
-        "InvalidClientTokenId", "The security token included in the request is invalid."
-    )
-    status, answered, body = ministack._credential_failure(
-        service, "", secrets.token_hex(16), unknown, headers
-    )
+    unknown = iam_evaluator.AuthError("InvalidClientTokenId", "The security token included in the request is invalid.")
+    status, answered, body = ministack._credential_failure(service, "", secrets.token_hex(16), unknown, headers)
     lines = [(name.lower().encode(), value.encode()) for name, value in answered.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -104,9 +100,7 @@ async def _refuse(scope: Scope, headers: dict[str, str], send: Send) -> None:
 
 def _is_own_key(access_key_id: str) -> bool:
     """Tell whether ministack may see a key at all: root's configured one, or one that is not root's."""
-    return access_key_id == os.environ["AWS_ACCESS_KEY_ID"] or not iam_evaluator.is_root_access_key(
-        access_key_id
-    )
+    return access_key_id == os.environ["AWS_ACCESS_KEY_ID"] or not iam_evaluator.is_root_access_key(access_key_id)
 
 
 async def _administration(path: str, headers: dict[str, str], receive: Receive, send: Send) -> None:
@@ -127,9 +121,7 @@ def _administer(path: str, body: dict[str, Any]) -> dict[str, Any]:
         case ["identity"]:
             return _identity(str(body["access_key_id"]), body.get("session_token"))
         case ["allowed"]:
-            return {
-                "allowed": _allowed(str(body["access_key_id"]), str(body["action"]), str(body["resource"]))
-            }
+            return {"allowed": _allowed(str(body["access_key_id"]), str(body["action"]), str(body["resource"]))}
         case ["stacks", name]:
             return _stack(unquote(name))
         case ["functions", name]:

@@ -61,14 +61,10 @@ def _check_dependencies() -> None:
             continue
         pinned = re.fullmatch(r"(?P<name>[\w.-]+)(\[[\w,.-]+\])?==(?P<version>[\w.+!]+)", requirement)
         if pinned is None:
-            raise PackageError(
-                f"src/requirements.txt: {requirement!r} pins no version; write it as name==version"
-            )
+            raise PackageError(f"src/requirements.txt: {requirement!r} pins no version; write it as name==version")
         try:
             installed = importlib.metadata.version(pinned["name"])
         except importlib.metadata.PackageNotFoundError:
             installed = "not"
         if installed != pinned["version"]:
-            raise PackageError(
-                f"src/requirements.txt pins {requirement}, {installed} installed here; run `make setup`"
-            )
+            raise PackageError(f"src/requirements.txt pins {requirement}, {installed} installed here; run `make setup`")

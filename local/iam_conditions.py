@@ -48,8 +48,4 @@ def _signing(body: bytes) -> dict[str, str]:
     except ValueError:
         # Not JSON: the service itself refuses it.
         return {}
-    return {
-        key: str(request[name])
-        for name, key in _KMS_KEYS.items()
-        if isinstance(request, dict) and name in request
-    }
+    return {key: str(request[name]) for name, key in _KMS_KEYS.items() if isinstance(request, dict) and name in request}

@@ -64,9 +64,7 @@ def evaluate_conditions(template: Mapping[str, Any], references: References) -> 
     return {name: value_of(name, "Conditions") for name in definitions}
 
 
-def _condition(
-    expression: object, references: References, path: str, value_of: Callable[[str, str], bool]
-) -> bool:
+def _condition(expression: object, references: References, path: str, value_of: Callable[[str, str], bool]) -> bool:
     name, argument = _single(expression, path)
 
     def each(count: range) -> list[bool]:

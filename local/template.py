@@ -87,9 +87,7 @@ def _parameter_value(name: str, rules: Mapping[str, Any], given: Mapping[str, st
     text = str(given.get(name, rules.get("Default")))
     kind = str(rules.get("Type", "String"))
     items = (
-        [item.strip() for item in text.split(",")]
-        if kind == "CommaDelimitedList" or kind.startswith("List<")
-        else None
+        [item.strip() for item in text.split(",")] if kind == "CommaDelimitedList" or kind.startswith("List<") else None
     )
     for item in [text] if items is None else items:
         if "AllowedValues" in rules and item not in [str(value) for value in rules["AllowedValues"]]:

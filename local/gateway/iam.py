@@ -144,7 +144,7 @@ class IamCheck:
             raise GatewayError(403, "the signature has expired or is not valid yet")
 
 
-class _Signer(SigV4Auth):
+class _Signer(SigV4Auth):  # type: ignore[misc] # botocore has no types
     """botocore's signer, made to sign the very headers that the client signed."""
 
     def __init__(self, secret: str, claim: _Claim) -> None:

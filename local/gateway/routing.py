@@ -104,7 +104,8 @@ class RouteTable:
 
         The path is split at its slashes before it is decoded: an encoded slash never makes another route. A
         trailing slash is part of the path, and a greedy variable takes the nothing behind it (but for ``/``); another
-        takes at least one character. (AWS documents none of this; ``/metrics/`` is seen to reach ``/metrics/{proxy+}``.)
+        takes at least one character. (AWS documents none of this; ``/metrics/`` was seen to reach
+        ``/metrics/{proxy+}``.)
         """
         if method not in METHODS:
             return None

@@ -39,9 +39,7 @@ def key_policy(outputs: dict[str, str]) -> str:
 
 def new_key(**properties: Any) -> dict[str, Any]:
     kms = aws_emulator.client("kms", principals.administrator())
-    metadata: dict[str, Any] = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", **properties)[
-        "KeyMetadata"
-    ]
+    metadata: dict[str, Any] = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", **properties)["KeyMetadata"]
     return metadata
 
 
@@ -50,9 +48,7 @@ def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
     """The resources of the calls below: the stack's own, and others of the same kinds."""
     administrator = principals.administrator()
     ssm, s3, kms = (aws_emulator.client(service, administrator) for service in ("ssm", "s3", "kms"))
-    rotated = new_key(Policy=key_policy, Tags=[{"TagKey": TAG, "TagValue": stacks.REQUIREMENTS_STACK}])[
-        "KeyId"
-    ]
+    rotated = new_key(Policy=key_policy, Tags=[{"TagKey": TAG, "TagValue": stacks.REQUIREMENTS_STACK}])["KeyId"]
     untagged = new_key(Policy=key_policy)["KeyId"]
     ssm.put_parameter(Name="/other/parameter", Value="x", Type="String", Overwrite=True)
     s3.put_object(Bucket=outputs["BucketName"], Key="headnode/configure.sh", Body=b"#!/bin/sh\n")
@@ -142,9 +138,7 @@ CALLS: dict[str, Call] = {
     ),
     "make a user": lambda client, _: client("iam").create_user(UserName="must-not-be"),
     "invoke a function": lambda client, _: client("lambda").invoke(FunctionName="must-not-be"),
-    "write to a log of its own making": lambda client, _: client("logs").create_log_group(
-        logGroupName="must-not-be"
-    ),
+    "write to a log of its own making": lambda client, _: client("logs").create_log_group(logGroupName="must-not-be"),
 }
 
 ALLOWED: dict[str, set[str]] = {
@@ -203,9 +197,7 @@ def test_the_keys_own_policy_keeps_even_an_administrator_from_signing(
     assert decision(credentials["administrator"], CALLS[call], names) == "denied"
 
 
-def test_an_administrator_may_read_the_key_list(
-    credentials: dict[str, Credentials], names: dict[str, str]
-) -> None:
+def test_an_administrator_may_read_the_key_list(credentials: dict[str, Credentials], names: dict[str, str]) -> None:
     assert decision(credentials["administrator"], CALLS["read the key list"], names) == "allowed"
 
 

@@ -24,7 +24,7 @@ def aws_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def emulated(aws_environment: None) -> Aws:  # noqa: ARG001
+def emulated(aws_environment: None) -> Aws:
     session = aws.session()
     return Aws(kms=aws.client(session, "kms"), ssm=aws.client(session, "ssm"))
 

@@ -44,7 +44,7 @@ def keys_parameter(emulated: Aws) -> str:
 
 
 @pytest.fixture(scope="module")
-def build(emulated: Aws, keys_parameter: str) -> Iterator[Callable[..., EdgeAuthorizer]]:  # noqa: ARG001
+def build(emulated: Aws, keys_parameter: str) -> Iterator[Callable[..., EdgeAuthorizer]]:
     """Return a function that starts the deployed function under an environment, once for each."""
     started: dict[frozenset[tuple[str, str]], EdgeAuthorizer] = {}
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def build(aws_environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], JwksEndpoint]:  # noqa: ARG001
+def build(aws_environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], JwksEndpoint]:
     """Return a function that starts the deployed function with a list of keys."""
 
     def start(keys_parameter: str) -> JwksEndpoint:

@@ -90,9 +90,7 @@ def test_what_is_not_known_is_an_error_that_names_the_place(value: object, messa
 
 
 def conditions(**definitions: object) -> dict[str, bool]:
-    return evaluate_conditions(
-        {"Conditions": definitions}, References(refs={"Certificate": "", "Stage": "prod"})
-    )
+    return evaluate_conditions({"Conditions": definitions}, References(refs={"Certificate": "", "Stage": "prod"}))
 
 
 def test_conditions_may_name_one_another() -> None:
@@ -117,9 +115,7 @@ def test_conditions_may_name_one_another() -> None:
         ({"A": {"Fn::And": [{"Fn::Equals": ["x", "x"]}]}}, r"it takes 2 to 10 conditions"),
     ],
 )
-def test_a_condition_that_cannot_be_evaluated_is_an_error(
-    definitions: dict[str, object], message: str
-) -> None:
+def test_a_condition_that_cannot_be_evaluated_is_an_error(definitions: dict[str, object], message: str) -> None:
     with pytest.raises(TemplateError, match=message):
         conditions(**definitions)
 

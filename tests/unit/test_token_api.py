@@ -51,7 +51,7 @@ def parameters(emulated: Aws) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def build(emulated: Aws, parameters: dict[str, str]) -> Iterator[Callable[..., TokenEndpoint]]:  # noqa: ARG001
+def build(emulated: Aws, parameters: dict[str, str]) -> Iterator[Callable[..., TokenEndpoint]]:
     """Return a function that starts the deployed function under an environment, once for each."""
     started: dict[frozenset[tuple[str, str]], TokenEndpoint] = {}
 

@@ -1,0 +1,89 @@
+# The commands of the project. `make help` lists them.
+#   SLURM=24.11 (default) or 26.05 chooses the Slurm release of the local cluster.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+SLURM ?= 24.11
+export SLURM
+# The environment's USER is whoever runs make; only a USER given to make names a Slurm user.
+ifneq ($(origin USER),command line)
+USER := alice
+endif
+
+PYTHON ?= python3
+ROOT   := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=SLURM)
+RUN    := .venv/bin/python
+STACK  := $(ROOT) $(RUN) -m local
+PYTEST := $(ROOT) $(RUN) -m pytest
+TOOLS  := .local/tools/.ready
+
+.PHONY: help setup demo up down status token test test-unit test-real lint format bench soak clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/.ready ## install what the local stack needs: Debian packages, .venv
+
+.local/.packages: local/install-packages
+	@$(ROOT) local/install-packages >&2
+	@mkdir -p .local && touch $@
+
+.venv/.ready: requirements-dev.txt src/requirements.txt | .local/.packages
+	@echo "installing Python packages into .venv (about 40 s cold) ..." >&2
+	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt >&2
+	@touch $@
+
+# Two environments: checkov pins a boto3 of its own, and neither may get in the way of the stack's.
+.local/tools/.ready: requirements-tools.txt requirements-checkov.txt | .local/.packages
+	@echo "installing the linters into .local/tools and .local/checkov (about 2 min cold) ..." >&2
+	@for tool in tools checkov; do \
+	  [ -x .local/$$tool/bin/python ] || $(PYTHON) -m venv .local/$$tool; \
+	  .local/$$tool/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-$$tool.txt >&2; \
+	done
+	@touch $@
+
+demo: setup ## from nothing to a finished job, with curl
+	@$(STACK) up >&2
+	@local/demo
+
+up: setup ## start the stack on this machine, or heal it; writes .local/env
+	@$(STACK) up
+
+down: setup ## stop all of it
+	@$(STACK) down
+
+status: setup ## what runs, and where
+	@$(STACK) status
+
+token: setup ## USER=alice: print a Slurm token, nothing else
+	@$(RUN) -m local token $(USER)
+
+test: lint test-unit test-real ## everything, set-up included
+
+test-unit: setup $(TOOLS)
+	@$(RUN) -m pytest tests/unit
+
+test-real: setup
+	@$(PYTEST) tests/real
+
+lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, checkov, shellcheck
+	@local/lint
+
+format: setup ## let ruff mend what it can
+	@$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
+
+bench: setup ## ratios measured in one run
+	@$(STACK) up >&2
+	@$(ROOT) $(RUN) -m bench
+
+soak: setup ## load and faults at full size
+	@$(STACK) up >&2
+	@$(ROOT) $(RUN) -m bench.soak
+
+clean: ## stop the stack and remove all that was built
+	@if [ -x .venv/bin/python ]; then $(STACK) down; fi
+	@$(ROOT) rm -rf --one-file-system .local .venv .aws-sam

@@ -1,0 +1,311 @@
+#!/usr/bin/env bash
+# Sets a Slurm head node up behind slurm-gateway. See --help and the README beside this file.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: configure.sh --keys-parameter NAME [OPTION VALUE]...
+
+Sets up a Slurm head node behind slurm-gateway: token keys, slurmrestd, the load balancer's target. Runs as
+root, as ParallelCluster's OnNodeConfigured script or by hand; running it again changes only what differs.
+
+  --keys-parameter NAME       SSM parameter that lists the KMS signing keys (required)
+  --target-group-arn ARN      target group to register this instance in (default: none)
+  --allow-cidrs A,B           the load balancer's subnets, which may reach slurmrestd (default: this machine only)
+  --port N                    slurmrestd's port, outside slurmctld's (default: 6830)
+  --listen-address ADDRESS    address slurmrestd listens on (default: 0.0.0.0; its unit filters who gets in)
+  --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
+  --memory-max SIZE           slurmrestd's memory limit (default: 2G)
+  --max-connections N         slurmrestd's connections at a time (default: 124)
+  --slurm-prefix DIR          where Slurm is installed (default: /opt/slurm)
+  --slurm-etc DIR             where slurm.conf is (default: PREFIX/etc)
+  --systemctl PATH            the service manager (default: systemctl)
+  --instance-id ID            this instance (default: from the instance metadata service)
+  --region NAME               AWS region (default: from the environment file, else the metadata service)
+  --environment-file PATH     NAME=value lines for the AWS CLI, for instance AWS_ENDPOINT_URL; copied, readable by root only
+  --source s3://BUCKET/DIR/   where the files beside this script come from when they do not lie beside it
+  --help                      print this
+TEXT
+}
+
+# Each option sets the variable of its name: --slurm-etc sets slurm_etc.
+keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
+memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
+instance_id='' region='' environment_file='' source=''
+while (($# > 0)); do
+  case $1 in
+    --help) usage && exit 0 ;;
+    --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
+      --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
+      --region | --environment-file | --source)
+      if (($# < 2)); then
+        echo "configure.sh: error: $1 needs a value; see --help" >&2
+        exit 2
+      fi
+      name=${1#--}
+      printf -v "${name//-/_}" '%s' "$2"
+      shift 2
+      ;;
+    *)
+      echo "configure.sh: error: unknown argument $1; see --help" >&2
+      exit 2
+      ;;
+  esac
+done
+
+here=$(dirname "$(readlink -f "$0")")
+if [[ ! -f $here/lib.sh ]]; then
+  if [[ -z $source ]]; then
+    echo "configure.sh: error: lib.sh does not lie beside this script: give --source s3://BUCKET/DIR/" >&2
+    exit 2
+  fi
+  here=$(mktemp -d)
+  trap 'rm -rf "$here"' EXIT
+  echo "configure.sh: fetching $source"
+  if ! aws s3 cp --recursive --only-show-errors "$source" "$here" || [[ ! -f $here/lib.sh ]]; then
+    echo "configure.sh: error: $source does not hold the head-node scripts or cannot be read" >&2
+    exit 1
+  fi
+fi
+# shellcheck source=headnode/lib.sh
+. "$here/lib.sh"
+# shellcheck source=headnode/slurm-conf.sh
+. "$here/slurm-conf.sh"
+
+SLURM_PREFIX=$slurm_prefix
+SLURM_ETC=${slurm_etc:-$slurm_prefix/etc}
+SYSTEMCTL=$systemctl
+SLURMDBD=$slurmdbd
+slurm_conf=$SLURM_ETC/slurm.conf
+slurmdbd_conf=$SLURM_ETC/slurmdbd.conf
+
+check_arguments() {
+  ((EUID == 0)) || fail 'run this as root'
+  [[ -n $keys_parameter ]] || fail '--keys-parameter is missing; see --help'
+  [[ $port =~ ^[1-9][0-9]{3,4}$ ]] || fail "--port takes a number from 1024 to 65535, not $port"
+  ((port >= 1024 && port <= 65535)) || fail "--port takes a number from 1024 to 65535, not $port"
+  ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"
+  [[ $slurmdbd =~ ^(auto|yes|no)$ ]] || fail "--slurmdbd takes auto, yes or no, not $slurmdbd"
+  [[ $memory_max =~ ^[0-9]+[KMGT%]?$ ]] || fail "--memory-max takes a size such as 2G, not $memory_max"
+  [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
+  [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
+  [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
+  [[ -z $environment_file || -r $environment_file ]] || fail "--environment-file $environment_file cannot be read"
+}
+
+check_machine() {
+  local command
+  for command in aws curl openssl basenc "$SYSTEMCTL"; do
+    command -v "$command" >/dev/null || fail "the command $command is missing on this machine"
+  done
+  [[ -f $slurm_conf ]] || fail "$slurm_conf is missing: give --slurm-etc"
+  [[ -x $SLURM_PREFIX/sbin/slurmrestd ]] || fail "$SLURM_PREFIX/sbin/slurmrestd is missing: give --slurm-prefix"
+  plugin auth_jwt || fail "this Slurm has no auth/jwt plugin: it was built without libjwt"
+  slurm_user=$(conf_value "$slurm_conf" SlurmUser)
+  id "${slurm_user:=slurm}" >/dev/null 2>&1 || fail "slurm.conf's SlurmUser $slurm_user does not exist"
+}
+
+# Tell whether this Slurm has a plugin, by its file's name.
+plugin() {
+  compgen -G "$SLURM_PREFIX/lib*/slurm/$1.so" >/dev/null
+}
+
+install_files() {
+  local file
+  install -d -m 0755 "$INSTALL_DIRECTORY" "$SETTINGS_DIRECTORY" "$STATE_DIRECTORY"
+  for file in configure.sh follow-keys.sh register-target.sh lib.sh slurm-conf.sh; do
+    # install(1) would write into a script that the timer is just running.
+    replace_file "$INSTALL_DIRECTORY/$file" 0755 root:root <"$here/$file"
+  done
+}
+
+write_settings() {
+  if [[ -n $environment_file ]]; then
+    replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root <"$environment_file"
+  elif [[ ! -f $SETTINGS_DIRECTORY/environment ]]; then
+    replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root </dev/null
+  fi
+  load_environment "$SETTINGS_DIRECTORY/environment"
+  region=${region:-${AWS_REGION:-}}
+  if [[ -z $region ]]; then
+    region=$(retry 5 3 instance_metadata placement/region) || fail 'no AWS region: give --region'
+  fi
+  if [[ -n $target_group_arn && -z $instance_id ]]; then
+    instance_id=$(retry 5 3 instance_metadata instance-id) || fail 'no instance id: give --instance-id'
+  fi
+  export AWS_REGION=$region
+  replace_file "$SETTINGS_DIRECTORY/settings" 0644 root:root <<TEXT
+# Written by configure.sh; run it again to change this.
+AWS_REGION=$region
+KEYS_PARAMETER=$keys_parameter
+TARGET_GROUP_ARN=$target_group_arn
+INSTANCE_ID=$instance_id
+PORT=$port
+SLURM_PREFIX=$SLURM_PREFIX
+SLURM_ETC=$SLURM_ETC
+SLURMDBD=$SLURMDBD
+SYSTEMCTL=$SYSTEMCTL
+TEXT
+  load_environment "$SETTINGS_DIRECTORY/settings"
+}
+
+create_user() {
+  local shell=/sbin/nologin
+  if ! id slurmrestd >/dev/null 2>&1; then
+    [[ -x $shell ]] || shell=/usr/sbin/nologin
+    useradd --system --user-group --no-create-home --home-dir / --shell "$shell" slurmrestd
+    say 'created the user slurmrestd'
+  fi
+}
+
+# The HS256 key of this head node, for scontrol token. slurmctld maps the file, so that writing into it, even the
+# same bytes, would kill it: it is made once, by rename, and then left alone.
+make_jwt_key() {
+  jwt_key=$(list_value "$(conf_value "$slurm_conf" AuthAltParameters)" jwt_key)
+  if [[ -n $jwt_key && -s $jwt_key ]]; then
+    say "slurm.conf names a key of its own, $jwt_key: it stays in use"
+    return
+  fi
+  jwt_key=$JWT_KEY_FILE
+  if [[ ! -s $jwt_key ]]; then
+    (umask 077 && replace_file "$jwt_key" 0600 "$slurm_user" < <(openssl rand 32))
+    say "made $jwt_key"
+  fi
+  chmod 0600 "$jwt_key"
+  chown "$slurm_user" "$jwt_key"
+}
+
+# Sets restart_needed to yes when a file changed.
+set_authentication() {
+  local file old types parameters lines
+  restart_needed=no
+  for file in "$slurm_conf" "$slurmdbd_conf"; do
+    [[ $file == "$slurm_conf" ]] || runs_slurmdbd || continue
+    old=$(conf_value "$file" AuthAltParameters)
+    [[ -z $(list_value "$old" jwks) ]] || say "$file names another jwks: $JWKS_FILE takes its place"
+    types=$(list_with "$(conf_value "$file" AuthAltTypes)" auth/jwt)
+    parameters=$(list_without "$old" jwt_key= jwks=)
+    lines=("AuthAltTypes=$types" "AuthAltParameters=${parameters:+$parameters,}jwt_key=$jwt_key,jwks=$JWKS_FILE")
+    if [[ $file == "$slurmdbd_conf" ]]; then
+      # slurmdbd has a PrivateData of its own: without it /slurmdb shows everyone's finished jobs.
+      lines+=("PrivateData=$(list_with "$(conf_value "$file" PrivateData)" jobs)")
+    elif [[ ,$(conf_value "$file" PrivateData), != *,jobs,* ]]; then
+      say "warning: slurm.conf's PrivateData has no \"jobs\": every user sees every other's jobs"
+    fi
+    set_conf_lines "$file" "${lines[@]}"
+    if [[ $replaced == yes ]]; then
+      say "set the token keys in $file"
+      restart_needed=yes
+    fi
+  done
+}
+
+slurmctld_answers() {
+  "$SLURM_PREFIX/bin/scontrol" ping 2>/dev/null | grep -q 'is UP'
+}
+
+# New keys need a reconfigure, new authentication a restart, and compute nodes the changed file.
+apply_to_daemons() {
+  if [[ $restart_needed == yes ]]; then
+    if runs_slurmdbd; then
+      "$SYSTEMCTL" restart slurmdbd.service || fail 'slurmdbd did not restart: see journalctl -u slurmdbd'
+    fi
+    "$SYSTEMCTL" restart slurmctld.service || fail 'slurmctld did not restart: see journalctl -u slurmctld'
+    wait_for 60 slurmctld_answers || fail 'slurmctld does not answer: see journalctl -u slurmctld'
+    rm -f "$STATE_DIRECTORY/reload-pending"
+    "$SLURM_PREFIX/bin/scontrol" reconfigure || fail 'scontrol reconfigure failed'
+  else
+    "$INSTALL_DIRECTORY/follow-keys.sh"
+  fi
+}
+
+# Who may exchange packets with slurmrestd. This machine's own addresses are among them because slurmctld is
+# reached by the one in slurm.conf; the load balancer's subnets hold nothing else.
+allowed_addresses() {
+  local host address
+  printf 'localhost'
+  ip -o address show scope global | awk '{ sub("/.*", "", $4); printf " %s", $4 }'
+  # A slurmdbd elsewhere is asked by slurmrestd itself.
+  host=$(conf_value "$slurm_conf" AccountingStorageHost)
+  if [[ -n $host ]]; then
+    address=$(getent ahosts "$host" | awk '$1 !~ /^127\./ { print $1; exit }') || true
+    printf '%s' "${address:+ $address}"
+  fi
+  printf '%s\n' "${allow_cidrs:+ ${allow_cidrs//,/ }}"
+}
+
+openapi_plugins() {
+  plugin openapi_slurmctld || fail 'this Slurm has no openapi/slurmctld plugin: 23.11 or newer is needed'
+  printf 'slurmctld'
+  if plugin openapi_slurmdbd && [[ $(conf_value "$slurm_conf" AccountingStorageType) == accounting_storage/slurmdbd ]]; then
+    printf ',slurmdbd'
+  fi
+}
+
+# Sets units_changed to yes when one of them did.
+install_units() {
+  local unit listen=$listen_address
+  units_changed=no
+  [[ $listen != *:* ]] || listen="[$listen]"
+  for unit in slurmrestd.service slurm-gateway-{keys,register}.{service,timer}; do
+    # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
+    allowed=$(allowed_addresses)
+    plugins=$(openapi_plugins)
+    replace_file "/etc/systemd/system/$unit" 0644 root:root < <(
+      sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$port|g" \
+        -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$memory_max|g" \
+        -e "s|@MAX_CONNECTIONS@|$max_connections|g" -e "s|@OPENAPI_PLUGINS@|$plugins|g" \
+        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" "$here/$unit"
+    )
+    [[ $replaced == no ]] || units_changed=yes
+  done
+}
+
+start_units() {
+  local timers=(slurm-gateway-keys.timer)
+  if [[ -n $target_group_arn ]]; then
+    timers+=(slurm-gateway-register.timer)
+  else
+    "$SYSTEMCTL" disable --now --quiet slurm-gateway-register.timer 2>/dev/null || true
+  fi
+  if [[ $units_changed == yes ]]; then
+    "$SYSTEMCTL" daemon-reload
+    "$SYSTEMCTL" enable --quiet slurmrestd.service "${timers[@]}"
+    "$SYSTEMCTL" restart slurmrestd.service "${timers[@]}" || fail 'slurmrestd did not start: see journalctl -u slurmrestd'
+    say "slurmrestd is restricted to:$(sed -n 's/^IPAddressAllow=/ /p' /etc/systemd/system/slurmrestd.service)"
+  else
+    "$SYSTEMCTL" enable --quiet slurmrestd.service "${timers[@]}"
+    "$SYSTEMCTL" start slurmrestd.service "${timers[@]}"
+  fi
+}
+
+# A request with a real token, all the way to slurmctld: ping would answer to any token.
+slurmrestd_answers() {
+  local base=$listen_address token version
+  [[ $base != 0.0.0.0 && $base != :: ]] || base=127.0.0.1
+  [[ $base != *:* ]] || base="[$base]"
+  token=$("$SLURM_PREFIX/bin/scontrol" token username=slurmrestd lifespan=30) || return 1
+  token=${token#SLURM_JWT=}
+  # The token goes in on standard input: a command line is everyone's to read.
+  version=$(curl --silent --max-time 10 --config - "http://$base:$port/openapi/v3" <<<"header = \"X-SLURM-USER-TOKEN: $token\"" |
+    grep --only-matching 'v0[.]0[.][0-9][0-9]*' | sort --version-sort | tail -n 1) || return 1
+  curl --silent --max-time 10 --fail --output /dev/null --config - "http://$base:$port/slurm/$version/diag/" <<<"header = \"X-SLURM-USER-TOKEN: $token\""
+}
+
+check_arguments
+check_machine
+install_files
+write_settings
+create_user
+make_jwt_key
+retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" --write-only || fail 'no public keys: the reason stands above'
+set_authentication
+apply_to_daemons
+install_units
+start_units
+if [[ -n $target_group_arn ]]; then
+  retry 6 5 "$INSTALL_DIRECTORY/register-target.sh" || fail 'not registered in the target group'
+  say "registered $instance_id:$port in the target group"
+fi
+wait_for 30 slurmrestd_answers || fail 'slurmrestd does not answer a request: see journalctl -u slurmrestd'
+say "done: slurmrestd answers on $listen_address:$port"

@@ -1,0 +1,214 @@
+"""The head-node scripts and units, as far as they can be checked without a head node."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
+SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
+UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer")])
+VALUES = {
+    "SLURM_PREFIX": "/opt/slurm",
+    "SLURM_ETC": "/opt/slurm/etc",
+    "PORT": "6830",
+    "LISTEN_ADDRESS": "0.0.0.0",  # noqa: S104 - the unit filters who gets in
+    "MEMORY_MAX": "2G",
+    "MAX_CONNECTIONS": "124",
+    "OPENAPI_PLUGINS": "slurmctld,slurmdbd",
+    "ALLOWED_ADDRESSES": "localhost 10.0.4.0/27",
+}
+
+
+def rendered(unit: Path, values: Mapping[str, str] = VALUES) -> str:
+    text = unit.read_text()
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def section(unit: str, name: str) -> dict[str, list[str]]:
+    """Read one section of a unit: every name with all its values, as systemd allows names to repeat."""
+    values: dict[str, list[str]] = {}
+    current = ""
+    for line in rendered(HEAD_NODE / unit).splitlines():
+        if line.startswith("["):
+            current = line.strip("[]")
+        elif "=" in line and not line.startswith("#") and current == name:
+            key, _, value = line.partition("=")
+            values.setdefault(key, []).append(value)
+    return values
+
+
+def bash(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run bash with the head-node scripts' own functions loaded."""
+    load = f'set -euo pipefail; . "{HEAD_NODE}/lib.sh"; . "{HEAD_NODE}/slurm-conf.sh"; '
+    return subprocess.run(
+        ["bash", "-c", load + script, "test", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shellcheck_finds_nothing_in_the_scripts() -> None:
+    done = subprocess.run(
+        ["shellcheck", "-x", *SCRIPTS], cwd=HEAD_NODE.parent, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_understands_every_line_of_the_units(tmp_path: Path) -> None:
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(rendered(unit))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *(tmp_path / unit.name for unit in UNITS)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # The programs themselves are on a head node only.
+    complaints = [line for line in done.stderr.splitlines() if "is not executable" not in line]
+    assert complaints == []
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_slurmrestd_is_confined_to_systemds_satisfaction(tmp_path: Path) -> None:
+    unit = tmp_path / "slurmrestd.service"
+    unit.write_text(rendered(HEAD_NODE / unit.name))
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze has no --offline")
+    assert done.returncode == 0, done.stdout[-400:]
+
+
+def test_no_placeholder_is_left_in_a_unit() -> None:
+    assert [unit.name for unit in UNITS if re.search("@[A-Z_]+@", rendered(unit))] == []
+
+
+def test_slurmrestd_runs_as_its_own_user_with_bounds() -> None:
+    service = section("slurmrestd.service", "Service")
+    expected = {
+        "User": ["slurmrestd"],
+        "MemoryMax": ["2G"],
+        "Restart": ["always"],
+        "NoNewPrivileges": ["yes"],
+        "ProtectSystem": ["strict"],
+        "ProtectHome": ["yes"],
+        "PrivateTmp": ["yes"],
+        "CapabilityBoundingSet": [""],
+    }
+    assert expected == {name: service[name] for name in expected}
+
+
+def test_slurmrestd_is_reached_from_this_machine_and_the_load_balancer_only() -> None:
+    service = section("slurmrestd.service", "Service")
+    assert (service["IPAddressDeny"], service["IPAddressAllow"]) == (["any"], ["localhost 10.0.4.0/27"])
+
+
+def test_slurmrestd_takes_tokens_only_and_names_its_plugins() -> None:
+    service = section("slurmrestd.service", "Service")
+    command = service["ExecStart"][0].split()
+    assert command[1:5] == ["-a", "rest_auth/jwt", "-s", "slurmctld,slurmdbd"]
+    assert "SLURMRESTD_JSON=compact" in service["Environment"]
+
+
+def test_keys_are_looked_at_every_15_seconds() -> None:
+    assert section("slurm-gateway-keys.timer", "Timer")["OnUnitActiveSec"] == ["15s"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--help"], 0, "usage: configure.sh"),
+        (["--port"], 2, "--port needs a value"),
+        (["--prot", "6830"], 2, "unknown argument --prot"),
+        ([], 99, "--keys-parameter is missing"),
+        (["--keys-parameter", "k", "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
+        (["--keys-parameter", "k", "--port", "http"], 99, "a number from 1024 to 65535"),
+        (["--keys-parameter", "k", "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
+        (["--keys-parameter", "k", "--memory-max", "lots"], 99, "a size such as 2G"),
+        (["--keys-parameter", "k", "--allow-cidrs", "10.0.0.0/8; rm"], 99, "CIDRs separated by commas"),
+        (["--keys-parameter", "k", "--environment-file", "/nowhere"], 99, "cannot be read"),
+        (["--keys-parameter", "k", "--slurm-prefix", "/nowhere"], 99, "missing"),
+    ],
+)
+def test_configure_says_what_is_wrong_with_its_arguments(arguments: list[str], status: int, says: str) -> None:
+    done = subprocess.run([HEAD_NODE / "configure.sh", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, True) == (status, says in done.stdout + done.stderr), done.stderr
+
+
+def test_configure_alone_asks_for_the_source_of_its_siblings(tmp_path: Path) -> None:
+    shutil.copy(HEAD_NODE / "configure.sh", tmp_path)
+    done = subprocess.run([tmp_path / "configure.sh"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "--source" in done.stderr) == (2, True)
+
+
+def test_value_in_force_is_the_last_one_whatever_its_case_and_wherever_it_is_included(tmp_path: Path) -> None:
+    (tmp_path / "slurm.conf").write_text("AuthAltTypes=auth/a\ninclude more.conf\n# AuthAltTypes=auth/c\n")
+    (tmp_path / "more.conf").write_text(" authalttypes = auth/b # why\n")
+    done = bash('SLURM_ETC=$1 conf_value "$1/slurm.conf" AuthAltTypes', str(tmp_path))
+    assert done.stdout == "auth/b"
+
+
+def test_lines_of_ours_stand_once_at_the_end_and_what_was_there_stays(tmp_path: Path) -> None:
+    conf = tmp_path / "slurm.conf"
+    conf.write_text("ClusterName=c\nAuthAltParameters=jwt_key=/theirs\n")
+    conf.chmod(0o640)
+    script = (
+        'SLURM_ETC=${1%/*}; for i in 1 2; do set_conf_lines "$1" "AuthAltTypes=auth/jwt" "A=$i"; echo $replaced; done'
+    )
+    done = bash(script + '; set_conf_lines "$1" "AuthAltTypes=auth/jwt" A=2; echo $replaced', str(conf))
+    lines = conf.read_text().splitlines()
+    assert done.stdout.split() == ["yes", "yes", "no"], done.stderr
+    assert lines[:3] == ["ClusterName=c", "AuthAltParameters=jwt_key=/theirs", ""]
+    assert lines[3].startswith("# slurm-gateway:")
+    assert lines[4:] == ["AuthAltTypes=auth/jwt", "A=2"]
+    assert conf.stat().st_mode & 0o777 == 0o640
+
+
+def test_our_own_lines_are_not_taken_for_an_operators(tmp_path: Path) -> None:
+    (tmp_path / "slurm.conf").write_text("A=1\n\n# slurm-gateway: ours\nA=2\n")
+    assert bash('SLURM_ETC=$1 conf_value "$1/slurm.conf" A', str(tmp_path)).stdout == "1"
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("list_with '' jobs", "jobs"),
+        ("list_with cloud jobs", "cloud,jobs"),
+        ("list_with jobs,cloud jobs", "jobs,cloud"),
+        ("list_without jwt_key=/a,userclaimfield=sun,jwks=/b jwt_key= jwks=", "userclaimfield=sun"),
+        ("list_without '' jwks=", ""),
+        ("list_value jwt_key=/a,jwks=/b jwks", "/b"),
+        ("list_value jwt_key=/a jwks", ""),
+    ],
+)
+def test_comma_separated_values_are_merged(call: str, expected: str) -> None:
+    done = bash(call)
+    assert (0, expected) == (done.returncode, done.stdout), done.stderr
+
+
+def test_environment_file_is_data_and_keeps_trailing_equals_signs(tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    file.write_text("AWS_SESSION_TOKEN=a+b/c==\nrm -rf /\nBAD=$(touch " + str(tmp_path / "ran") + ")\n")
+    done = bash('load_environment "$1"; printf "%s" "$AWS_SESSION_TOKEN"', str(file))
+    assert (done.stdout, (tmp_path / "ran").exists()) == ("a+b/c==", False)
+
+
+def test_file_is_replaced_by_rename(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("old")
+    with file.open() as reader:
+        done = bash('replace_file "$1" 0600 "$(id -u):$(id -g)" <<<new; echo "$replaced"', str(file))
+        assert (reader.read(), file.read_text(), done.stdout) == ("old", "new\n", "yes\n")
+
+
+def test_unexplained_failure_names_the_line_and_the_command() -> None:
+    done = bash("false")
+    assert (done.returncode, '"false" failed with exit status 1' in done.stderr) == (1, True)
