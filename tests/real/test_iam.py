@@ -149,10 +149,8 @@ ALLOWED: dict[str, set[str]] = {
         "read the key list",
         "read the public key",
         "read a rotated public key",
-        "list the head node's scripts",
         "read the head node's scripts",
         "register a target",
-        "see the target's health",
     },
     "alice": set(),
 }
