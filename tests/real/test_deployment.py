@@ -22,6 +22,8 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CREDENTIALS = """
 import json
 from local import aws_emulator, principals
+
+pytestmark = pytest.mark.any_release
 aws_emulator.start()
 print(json.dumps(principals.administrator().environment() | {"AWS_ENDPOINT_URL": aws_emulator.endpoint()}))
 """
@@ -75,7 +77,7 @@ def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str,
     clone, environment = account
     blocks = commands((clone / "README.md").read_text())
 
-    bucket = run(blocks["requirements"] + 'printf "%s" "$BUCKET" >bucket-name', clone, environment)
+    run(blocks["requirements"] + 'printf "%s" "$BUCKET" >bucket-name', clone, environment)
     bucket = (clone / "bucket-name").read_text()
     listed = run(f"aws s3 ls s3://{bucket}/headnode/", clone, environment)
     assert "configure.sh" in listed
@@ -90,11 +92,8 @@ def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str,
 
     (clone / "access.yaml").write_text(ACCESS_DOCUMENT)
     run(blocks["access"], clone, environment)
-    document = run(
-        "aws ssm get-parameter --name /slurm-gateway/slurm-gateway-requirements/access --query Parameter.Value --output text",
-        clone,
-        environment,
-    )
+    name = "/slurm-gateway/slurm-gateway-requirements/access"
+    document = run(f"aws ssm get-parameter --name {name} --query Parameter.Value --output text", clone, environment)
     assert document.strip() == ACCESS_DOCUMENT.strip()
 
     down = "\n".join(line for line in blocks["down"].splitlines() if not line.startswith("pcluster"))

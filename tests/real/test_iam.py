@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from local import aws_emulator, principals, stacks
 from local.aws_emulator import ACCOUNT, REGION, Credentials
 
-pytestmark = pytest.mark.usefixtures("stack")
+pytestmark = [pytest.mark.any_release, pytest.mark.usefixtures("stack")]
 
 ROLES = ("EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "head node", "administrator", "alice")
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"

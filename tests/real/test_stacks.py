@@ -17,7 +17,7 @@ from local.address import CHECKOUT, address
 from local.aws_emulator import ACCOUNT, REGION
 from local.intrinsics import TemplateError
 
-pytestmark = pytest.mark.usefixtures("stack")
+pytestmark = [pytest.mark.any_release, pytest.mark.usefixtures("stack")]
 
 
 @pytest.fixture(scope="module")
