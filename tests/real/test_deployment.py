@@ -18,12 +18,12 @@ import pytest
 
 from tests.real.conftest import ROOT
 
+pytestmark = pytest.mark.any_release
+
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CREDENTIALS = """
 import json
 from local import aws_emulator, principals
-
-pytestmark = pytest.mark.any_release
 aws_emulator.start()
 print(json.dumps(principals.administrator().environment() | {"AWS_ENDPOINT_URL": aws_emulator.endpoint()}))
 """
