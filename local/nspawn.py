@@ -150,7 +150,9 @@ class Machine:
         join = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
         commands = self.control_group / "commands"
         commands.mkdir(exist_ok=True)
-        return ["sh", "-c", join, str(commands), "nsenter", "-t", str(leader), "-a", *inside, *argv]
+        # --root: where the host's root is itself no mount namespace's root (in a chroot), neither is the machine's.
+        enter = ["nsenter", "--target", str(leader), "--all", "--root", "--wd=/"]
+        return ["sh", "-c", join, str(commands), *enter, *inside, *argv]
 
     def _home(self, user: str) -> str:
         users = {}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ENV_FILE = STATE_DIRECTORY / "env"
 PROBE_PATH = "/slurm/v0.0.42/nodes/"
 READY_TIMEOUT = 60.0
+_UNITS = (*cluster.UNITS, *cluster.CONFIGURED_UNITS)
 
 
 def up(release: str, parameters: Mapping[str, str]) -> None:
@@ -85,12 +86,12 @@ def status() -> list[tuple[str, bool, str]]:
         ("head node", release is not None, f"Slurm {release}" if release else "down"),
     ]
     if release is not None:
-        units = (*cluster.UNITS, *cluster.CONFIGURED_UNITS)
-        states = cluster.run(["systemctl", "is-active", *units]).stdout.split()
-        parts += [
-            (unit.removesuffix(".service"), state == "active", "") for unit, state in zip(units, states, strict=True)
-        ]
+        parts += [(unit.removesuffix(".service"), _is_active(unit), "") for unit in _UNITS]
     return parts
+
+
+def _is_active(unit: str) -> bool:
+    return cluster.run(["systemctl", "is-active", "--quiet", unit]).returncode == 0
 
 
 def _start_load_balancer(api: DeployedApi, requirements: Mapping[str, str], root: Path) -> None:
