@@ -15,13 +15,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from local.address import CHECKOUT, LOAD_BALANCER_PORT, LOG_DIRECTORY, RUN_DIRECTORY, address
-from local.haproxy import HealthCheck, LoadBalancer, configuration, read_load_balancer
+from local.haproxy import HealthCheck, LoadBalancer, Refusal, configuration, read_load_balancer
 from local.process import Process, wait_until
 
 PROCESS = Process("load-balancer")
@@ -60,17 +60,18 @@ def build_config(
     target_group: Mapping[str, Any],
     target_group_arn: str,
     root: Path,
+    listener_rules: Sequence[Mapping[str, Any]] = (),
     host: str = address(),
     port: int = LOAD_BALANCER_PORT,
     log_file: Path = LOG_FILE,
 ) -> dict[str, Any]:
     """Give the configuration as it is written to the file.
 
-    Takes the resolved properties of the LoadBalancer and the TargetGroup, the ARN of the latter as
-    deployed, and the root file system that holds HAProxy. Raises UnknownSettingError for what the stand-in
+    Takes the resolved properties of the LoadBalancer, the TargetGroup and the ListenerRules, the ARN of the target
+    group as deployed, and the root file system that holds HAProxy. Raises UnknownSettingError for what the stand-in
     does not know.
     """
-    balancer = read_load_balancer(load_balancer, target_group)
+    balancer = read_load_balancer(load_balancer, target_group, listener_rules)
     return asdict(Config(balancer, target_group_arn, str(root), host, port, str(log_file)))
 
 
@@ -79,7 +80,8 @@ def load_config(path: Path) -> Config:
     read = json.loads(path.read_text())
     balancer = read.pop("balancer")
     check = HealthCheck(**balancer.pop("health_check"))
-    return Config(balancer=LoadBalancer(**balancer, health_check=check), **read)
+    refusals = tuple(Refusal(**{**rule, "paths": tuple(rule["paths"])}) for rule in balancer.pop("refusals"))
+    return Config(balancer=LoadBalancer(**balancer, health_check=check, refusals=refusals), **read)
 
 
 def start(config: dict[str, Any]) -> None:

@@ -61,18 +61,31 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A listener rule that answers itself: which paths (``*`` and ``?`` stand for anything), and with what."""
+
+    paths: tuple[str, ...]
+    status: int
+    content_type: str
+    text: str
+
+
+@dataclass(frozen=True)
 class LoadBalancer:
-    """What of a load balancer, its listener and its target group concerns HTTP."""
+    """What of a load balancer, its listener with the rules and its target group concerns HTTP."""
 
     idle_timeout: int
     drop_invalid_headers: bool
     health_check: HealthCheck
+    refusals: tuple[Refusal, ...] = ()
 
 
-def read_load_balancer(balancer: Mapping[str, Any], group: Mapping[str, Any]) -> LoadBalancer:
-    """Read the resolved properties of a LoadBalancer and a TargetGroup of AWS::ElasticLoadBalancingV2.
+def read_load_balancer(
+    balancer: Mapping[str, Any], group: Mapping[str, Any], rules: Iterable[Mapping[str, Any]] = ()
+) -> LoadBalancer:
+    """Read the resolved properties of a LoadBalancer, a TargetGroup and the ListenerRules of ElasticLoadBalancingV2.
 
-    Raises UnknownSettingError for an attribute or a protocol that this stand-in does not know.
+    Raises UnknownSettingError for an attribute, a protocol or a rule that this stand-in does not know.
     """
     attributes = {one["Key"]: str(one["Value"]) for one in balancer.get("LoadBalancerAttributes", [])}
     idle_timeout = int(attributes.pop("idle_timeout.timeout_seconds", "60"))
@@ -100,7 +113,33 @@ def read_load_balancer(balancer: Mapping[str, Any], group: Mapping[str, Any]) ->
             healthy=int(group.get("HealthyThresholdCount", 5)),
             unhealthy=int(group.get("UnhealthyThresholdCount", 2)),
         ),
+        refusals=tuple(_refusal(rule) for rule in sorted(rules, key=_priority)),
     )
+
+
+def _priority(rule: Mapping[str, Any]) -> int:
+    return int(rule["Priority"])
+
+
+def _refusal(rule: Mapping[str, Any]) -> Refusal:
+    """Read a rule of one path-pattern condition and one fixed response; no other is known here."""
+    match rule:
+        case {
+            "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}],
+            "Actions": [{"Type": "fixed-response", "FixedResponseConfig": dict(answer)}],
+        }:
+            return Refusal(
+                paths=tuple(str(path) for path in paths),
+                status=int(answer["StatusCode"]),
+                content_type=str(answer["ContentType"]),
+                text=str(answer["MessageBody"]),
+            )
+    raise UnknownSettingError(f"ListenerRule {rule.get('Priority')}: only path-pattern with fixed-response is known")
+
+
+def _path_pattern(pattern: str) -> str:
+    """Give a path pattern as a regular expression. Source: ELB guide, rule condition types, wildcards."""
+    return "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
 
 
 def configuration(balancer: LoadBalancer, host: str, port: int, targets: Iterable[tuple[str, int]]) -> str:
@@ -162,6 +201,12 @@ def _frontend(balancer: LoadBalancer, host: str, port: int, *, has_targets: bool
         ),
         '    http-request set-header X-Amzn-Trace-Id "Root=%[var(txn.hop)]" unless { var(txn.trace) -m found }',
     ]
+    for refusal in balancer.refusals:
+        expressions = " ".join(f"'^{_path_pattern(path)}$'" for path in refusal.paths)
+        lines.append(
+            f"    http-request return status {refusal.status} content-type {refusal.content_type}"
+            f' string "{refusal.text}" hdr Server {SERVER} if {{ path -m reg {expressions} }}'
+        )
     if has_targets:
         # Without a healthy target requests go to all of them: the target group fails open.
         lines += ["    use_backend healthy if { nbsrv(healthy) gt 0 }", "    default_backend all"]

@@ -98,6 +98,7 @@ def _start_load_balancer(api: DeployedApi, requirements: Mapping[str, str], root
     alb.start(
         alb.build_config(
             load_balancer=api.load_balancer,
+            listener_rules=api.listener_rules,
             target_group=stacks.target_group(),
             target_group_arn=requirements["TargetGroupArn"],
             root=root,

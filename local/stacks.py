@@ -50,8 +50,8 @@ class DeployedApi:
 
     ``template`` is the translated one, ``references`` what its references stand for, so that
     ``intrinsics.resolve(value, references)`` resolves any part of it. Of that, resolved: ``body`` is the HTTP
-    API's OpenAPI document, ``stage`` and ``load_balancer`` the properties of those. ``functions`` gives the ARN by
-    logical id.
+    API's OpenAPI document; ``stage``, ``load_balancer`` and ``listener_rules`` are the properties of those.
+    ``functions`` gives the ARN by logical id.
     """
 
     api_id: str
@@ -60,6 +60,7 @@ class DeployedApi:
     functions: dict[str, str]
     listener_arn: str
     load_balancer: dict[str, Any]
+    listener_rules: list[dict[str, Any]]
     outputs: dict[str, str]
     template: dict[str, Any]
     references: References
@@ -211,6 +212,11 @@ def _deployed_api(translated: dict[str, Any], parameters: Mapping[str, str], out
         functions=functions,
         listener_arn=str(resources[listener]["ref"]),
         load_balancer=_properties(translated, references, balancer),
+        listener_rules=[
+            _properties(translated, references, name)
+            for name, resource in resources.items()
+            if resource["type"] == "AWS::ElasticLoadBalancingV2::ListenerRule"
+        ],
         outputs=outputs,
         template=translated,
         references=references,

@@ -249,6 +249,17 @@ def test_unknown_path_is_not_found_and_goes_no_further(stack: Stack, tokens: Tok
     assert seen_by_the_load_balancer(stack, before) == []
 
 
+def test_double_slash_is_no_way_round_the_job_lists_throttle(stack: Stack, tokens: Tokens) -> None:
+    """slurmrestd itself would take //jobs for /jobs."""
+    for path in (
+        f"/slurm/{NATIVE_VERSION}//jobs",
+        f"/slurm/{NATIVE_VERSION}/jobs//",
+        f"/slurmdb/{NATIVE_VERSION}//jobs",
+    ):
+        status, answer = ask(stack, "GET", path, pair("alice", tokens.alice))
+        assert (status, answer) == (400, b"Two slashes stand side by side in the path. Write one.")
+
+
 def test_bearer_token_beside_the_pair_is_never_someone_else(stack: Stack, tokens: Tokens) -> None:
     headers = [*pair("alice", tokens.alice), ("Authorization", f"Bearer {tokens.bob}")]
     for _ in range(2):

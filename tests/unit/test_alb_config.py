@@ -119,3 +119,28 @@ def test_without_haproxy_the_message_says_what_is_missing(tmp_path: Any) -> None
 
     with pytest.raises(alb.LoadBalancerError, match="the root file system has no haproxy package"):
         alb.Supervisor(alb.load_config(file), list).step()
+
+
+def test_a_rule_with_a_fixed_response_answers_before_any_target() -> None:
+    rule = {
+        "Priority": 1,
+        "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["*//*", "/a?.b"]}}],
+        "Actions": [
+            {
+                "Type": "fixed-response",
+                "FixedResponseConfig": {"StatusCode": "400", "ContentType": "text/plain", "MessageBody": "No."},
+            }
+        ],
+    }
+
+    made = lines(read_load_balancer(BALANCER, GROUP, [rule]), ("h", 1))
+
+    assert (
+        'http-request return status 400 content-type text/plain string "No." hdr Server awselb/2.0'
+        r" if { path -m reg '^.*//.*$' '^/a.\.b$' }"
+    ) in made
+
+
+def test_a_rule_of_another_kind_is_refused() -> None:
+    with pytest.raises(UnknownSettingError, match="ListenerRule 2"):
+        read_load_balancer(BALANCER, GROUP, [{"Priority": 2, "Conditions": [], "Actions": [{"Type": "forward"}]}])
