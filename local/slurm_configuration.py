@@ -21,6 +21,7 @@ _FILES = {
     "slurm.conf": "opt/slurm/etc/slurm.conf",
     "slurmdbd.conf": "opt/slurm/etc/slurmdbd.conf",
     "cgroup.conf": "opt/slurm/etc/cgroup.conf",
+    "gres.conf": "opt/slurm/etc/gres.conf",
     "mariadb.cnf": "etc/mysql/mariadb.conf.d/90-local.cnf",
     "slurmd@.service": "etc/systemd/system/slurmd@.service",
     "accounting-database.service": "etc/systemd/system/accounting-database.service",
