@@ -440,7 +440,7 @@ def test_with_a_certificate_the_jobs_function_verifies_its_name() -> None:
 def test_a_table_forgets_by_itself_and_can_be_restored_and_is_encrypted(name: str) -> None:
     table = api_resource(name)["Properties"]
 
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "forget_at", "Enabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
