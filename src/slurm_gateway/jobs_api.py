@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from . import aws, logs
+from . import aws, logs, openapi
 from .api_version import ApiVersions
 from .job_changes import JobChanges
 from .job_reads import JobReads
@@ -37,6 +37,7 @@ def build(environ: Mapping[str, str]) -> Router:
     return Router(
         {
             "GET /jobs": reads.page,
+            "GET /jobs/openapi.json": openapi.serve,
             "GET /jobs/{id}": reads.one,
             "DELETE /jobs/{id}": changes.cancel,
             "PATCH /jobs/{id}": changes.change,
