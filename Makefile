@@ -65,10 +65,10 @@ token: setup ## USER=alice: print a Slurm token, nothing else
 test: lint test-unit test-real ## everything, set-up included
 
 test-unit: setup $(TOOLS)
-	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/unit $(PYTEST_OPTIONS)
 
 test-real: setup
-	@$(PYTEST) tests/real
+	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
 
 lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, checkov, shellcheck
 	@local/lint

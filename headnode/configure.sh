@@ -61,11 +61,15 @@ if [[ ! -f $here/lib.sh ]]; then
   fi
   here=$(mktemp -d)
   trap 'rm -rf "$here"' EXIT
-  echo "configure.sh: fetching $source"
-  if ! aws s3 cp --recursive --only-show-errors "$source" "$here" || [[ ! -f $here/lib.sh ]]; then
-    echo "configure.sh: error: $source does not hold the head-node scripts or cannot be read" >&2
-    exit 1
-  fi
+  echo "configure.sh: fetching the files beside it from $source"
+  # File by file: the head node's role may read objects, and need not list the bucket.
+  for file in configure.sh follow-keys.sh register-target.sh lib.sh slurm-conf.sh slurmrestd.service \
+    slurm-gateway-{keys,register}.{service,timer}; do
+    if ! aws s3 cp --only-show-errors "${source%/}/$file" "$here/$file"; then
+      echo "configure.sh: error: ${source%/}/$file is missing or cannot be read (AWS's answer stands above)" >&2
+      exit 1
+    fi
+  done
 fi
 # shellcheck source=headnode/lib.sh
 . "$here/lib.sh"

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 DEFAULT_RELEASE = rootfs.DEFAULT_RELEASE
 HOSTNAME = "head-node"
-INSTANCE_ID = "i-0123456789abcdef0"
-"""What the head node is called in the load balancer's target group."""
-
 HEAD_NODE_SCRIPTS = CHECKOUT / "headnode"
 UNITS = (
     "munge.service", "mariadb.service", "accounting-database.service", "slurmdbd.service", "slurmctld.service",
@@ -102,13 +99,15 @@ def configure(
     keys_parameter: str,
     environment: Mapping[str, str],
     target_group_arn: str | None = None,
+    instance_id: str | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
     """Run ``headnode/configure.sh`` on the head node, as OnNodeConfigured does on a ParallelCluster one.
 
     Takes the name of the SSM parameter that lists the signing keys, the environment of the AWS CLI there
-    (AWS_ENDPOINT_URL, AWS_REGION and the head node's credentials), the load balancer's target group and any
-    further arguments of the script. Its output goes to standard output. Raises ClusterError when it fails.
+    (AWS_ENDPOINT_URL, AWS_REGION and the head node's credentials), the load balancer's target group with the instance
+    id to register in it, and any further arguments of the script. Its output goes to standard output. Raises
+    ClusterError when it fails.
     """
     release = _require_running()
     root = rootfs.release(release).directory
@@ -120,11 +119,10 @@ def configure(
     environment_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     argv = [
         "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--port", str(SLURMRESTD_PORT),
-        "--listen-address", address(), "--instance-id", INSTANCE_ID,
-        "--environment-file", "/root/headnode.environment",
+        "--listen-address", address(), "--environment-file", "/root/headnode.environment",
     ]  # fmt: skip
-    if target_group_arn is not None:
-        argv += ["--target-group-arn", target_group_arn]
+    if target_group_arn is not None and instance_id is not None:
+        argv += ["--target-group-arn", target_group_arn, "--instance-id", instance_id]
     sys.stdout.flush()
     command = _machine(release).command([*argv, *arguments])
     status = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode
@@ -158,6 +156,17 @@ def stop() -> bool:
     return stopped
 
 
+def leader() -> int | None:
+    """Give the pid of the head node's systemd as this machine sees it, or None where it does not run."""
+    name = running_release()
+    return None if name is None else _machine(name).leader()
+
+
+def pids() -> list[int]:
+    """Give the pids of all the head node's processes, jobs among them, as this machine sees them."""
+    return _machine(_require_running()).pids()
+
+
 def run(argv: Sequence[str], user: str | None = None, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command on the head node and give its result, whatever its exit status.
 
@@ -185,14 +194,20 @@ def _machine(release: str) -> Machine:
 
 
 def _stop_jobs(machine: Machine) -> None:
-    """End the jobs' processes: slurmstepd takes no SIGTERM, and the machine's shutdown would wait for it.
+    """Cancel the jobs that run, and end their processes.
 
-    slurmctld is stopped first, so that it saves the jobs as they are.
+    Without the cancelling slurmctld would take them for running after the next start, for minutes. slurmstepd
+    takes no SIGTERM, and the machine's shutdown would wait for it.
     """
     nodes = [unit for unit in UNITS if unit.startswith("slurmd@")]
-    for argv in (["stop", "slurmctld.service"], ["kill", "--signal=KILL", *nodes]):
+    for argv in (
+        ["scancel", "--state=RUNNING"],
+        ["systemctl", "stop", "slurmctld.service"],
+        ["systemctl", "kill", "--signal=KILL", *nodes],
+    ):
+        # What does not answer is ended with the machine.
         with contextlib.suppress(subprocess.TimeoutExpired, MachineError):
-            machine.run(["systemctl", *argv], timeout=15)
+            machine.run(argv, timeout=10)
 
 
 def _add_address() -> None:

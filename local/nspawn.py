@@ -60,7 +60,7 @@ class Machine:
 
         It is the one process in nspawn's control group whose pid is 1 in its own pid namespace.
         """
-        for pid in self._pids():
+        for pid in self.pids():
             if _innermost_pid(pid) == 1 and start_time(pid) is not None:
                 return pid
         return None
@@ -93,13 +93,13 @@ class Machine:
 
         Raises MachineError when something survives SIGKILL.
         """
-        ran = self.process.is_running() or bool(self._pids())
+        ran = self.process.is_running() or bool(self.pids())
         pid = self.process.pid()
         if pid is not None and self.leader() is not None:
             # To nspawn SIGTERM means: have the machine shut itself down.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-            _wait(lambda: not self.process.is_running() and not self._pids(), STOP_TIMEOUT)
+            _wait(lambda: not self.process.is_running() and not self.pids(), STOP_TIMEOUT)
         self.process.stop(timeout=2.0)
         self._kill_rest()
         self._remove_traces()
@@ -191,10 +191,11 @@ class Machine:
             "starting", "running", "degraded",
         )  # fmt: skip
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Give the pids of all that runs in the machine, as the host sees them."""
         pids: list[int] = []
         for group in self._groups():
-            with contextlib.suppress(FileNotFoundError, OSError):
+            with contextlib.suppress(OSError):
                 pids += [int(line) for line in (group / "cgroup.procs").read_text().split()]
         return [pid for pid in pids if pid != 0]
 
@@ -203,7 +204,7 @@ class Machine:
 
     def _kill_rest(self) -> None:
         deadline = time.monotonic() + 5.0
-        while pids := self._pids():
+        while pids := self.pids():
             if time.monotonic() > deadline:
                 raise MachineError(f"{self.name}: pids {pids} survived SIGKILL; look at /proc/PID/stack")
             for pid in pids:

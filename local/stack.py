@@ -53,12 +53,8 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
             keys_parameter=requirements["KeysParameterName"],
             target_group_arn=requirements["TargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
-            arguments=(
-                "--allow-cidrs",
-                requirements["GatewaySubnetCidrs"],
-                "--instance-id",
-                stacks.head_node_instance_id(requirements),
-            ),
+            instance_id=stacks.head_node_instance_id(requirements),
+            arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"]),
         )
         cluster.wait_ready()
         _say("load balancer and gateway")
@@ -67,7 +63,7 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
         aws_emulator.save()
         _write_env(requirements, keys)
         wait_until(_whole_path_answers, "a token to open the way to Slurm", READY_TIMEOUT)
-        _say(f"up after {time.monotonic() - begin:.0f} s: {url(GATEWAY_PORT)}, Slurm {release}")
+        print(f"up after {time.monotonic() - begin:.0f} s: {url(GATEWAY_PORT)}, Slurm {release}", flush=True)
 
 
 def down() -> None:

@@ -29,9 +29,7 @@ _SLURM_PATHS = ("/slurm/", "/slurmdb/")
 class EdgeAuthorizer:
     """Decides over requests by their X-SLURM headers."""
 
-    def __init__(
-        self, verifier: Verifier, *, forbidden: frozenset[str], allow_head_node_tokens: bool
-    ) -> None:
+    def __init__(self, verifier: Verifier, *, forbidden: frozenset[str], allow_head_node_tokens: bool) -> None:
         self._verifier = verifier
         self._forbidden = forbidden
         self._allow_head_node_tokens = allow_head_node_tokens

@@ -69,8 +69,7 @@ def parse_key_list(value: str) -> KeyList:
     """
     entries = [entry.strip() for entry in value.split(",")]
     keys = [
-        ListedKey(kid=match["kid"], key_id=entry) if (match := _ENTRY.fullmatch(entry)) else None
-        for entry in entries
+        ListedKey(kid=match["kid"], key_id=entry) if (match := _ENTRY.fullmatch(entry)) else None for entry in entries
     ]
     for entry, key in zip(entries, keys, strict=True):
         if key is None:

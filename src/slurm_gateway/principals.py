@@ -12,9 +12,7 @@ import re
 _NAME = r"[A-Za-z0-9+=,.@_-]{1,128}"
 _PATH = r"(?:[!-.0-~]+/)*"
 _USER = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:user/{_PATH}{_NAME}")
-_ROLE = re.compile(
-    rf"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{{12}}):role/{_PATH}(?P<name>{_NAME})"
-)
+_ROLE = re.compile(rf"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{{12}}):role/{_PATH}(?P<name>{_NAME})")
 _SESSION = re.compile(
     rf"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>[0-9]{{12}}):assumed-role/(?P<name>{_NAME})/{_NAME}"
 )

@@ -99,9 +99,7 @@ class TokenEndpoint:
         chosen = choose(rules, request.user)
         # The document is read without forbidden users; this is the second lock on the same door.
         if chosen is None or chosen[1] in self._forbidden:
-            allowed = dict.fromkeys(
-                user for rule in rules for user in rule.users if user not in self._forbidden
-            )
+            allowed = dict.fromkeys(user for rule in rules for user in rule.users if user not in self._forbidden)
             raise Problem(
                 403,
                 "user-not-allowed",

@@ -42,9 +42,7 @@ _SERVICES = frozenset(
     }
 )
 # The user each image logs in with. It has sudo unless the cluster's configuration takes it away.
-_IMAGE_DEFAULTS = frozenset(
-    {"ec2-user", "ubuntu", "rocky", "centos", "admin", "debian", "almalinux", "fedora"}
-)
+_IMAGE_DEFAULTS = frozenset({"ec2-user", "ubuntu", "rocky", "centos", "admin", "debian", "almalinux", "fedora"})
 
 
 def is_name(text: object) -> bool:

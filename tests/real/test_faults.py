@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from local import cluster
+from local.address import address
 from local.process import Process, start_time
 from tests.real.conftest import Stack, local, slurm, up, wait_for
+
+PROCESSES = ("gateway", "load-balancer", "aws-emulator")
 
 
 def systemctl(*arguments: str) -> str:
@@ -64,7 +67,7 @@ def test_daemon_killed_is_healed_by_up(stack: Stack, unit: str) -> None:
     stack.wait_for_state("alice", job_id, {"COMPLETED"})
 
 
-@pytest.mark.parametrize("name", ["gateway", "load-balancer", "aws-emulator"])
+@pytest.mark.parametrize("name", PROCESSES)
 def test_process_of_this_machine_killed_is_healed_by_up(stack: Stack, name: str) -> None:
     pid = Process(name).pid()
     assert pid is not None
@@ -93,18 +96,30 @@ def test_up_twice_does_no_harm(stack: Stack) -> None:
     assert stack.job("alice", job_id)["job_state"] == ["RUNNING"]
 
 
+def test_down_stops_all_of_it_and_up_brings_it_back(stack: Stack) -> None:
+    pending = stack.submit("alice", hold=True)
+    ours = [*cluster.pids(), *(pid for name in PROCESSES for pid in process_group(name))]
+    started = {pid: start_time(pid) for pid in ours}
+    down = local("down")
+    assert down.returncode == 0, down.stderr
+    assert [pid for pid, began in started.items() if start_time(pid) == began] == []
+    assert [line for line in listening() if address() in line] == []
+    up()
+    assert stack.job("alice", pending)["job_state"] == ["PENDING"]
+
+
 def test_everything_listens_on_loopback(stack: Stack) -> None:
     """Whatever listens on this machine from the stack is bound to an address of 127.0.0.0/8."""
-    ours = set(cluster.pids()) | {
-        pid for name in ("gateway", "load-balancer", "aws-emulator") for pid in process_group(name)
-    }
-    listening = subprocess.run(
-        ["ss", "--no-header", "--listening", "--tcp", "--udp", "--numeric", "--processes"],
-        capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    of_ours = [line for line in listening if any(f"pid={pid}," in line for pid in ours)]
+    ours = set(cluster.pids()) | {pid for name in PROCESSES for pid in process_group(name)}
+    of_ours = [line for line in listening() if any(f"pid={pid}," in line for pid in ours)]
     assert len(of_ours) >= 9
     assert [line for line in of_ours if not line.split()[4].startswith("127.")] == []
+
+
+def listening() -> list[str]:
+    """Give a line for each socket that listens on this machine, with its process."""
+    command = ["ss", "--no-header", "--listening", "--tcp", "--udp", "--numeric", "--processes"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def process_group(name: str) -> list[int]:
@@ -114,8 +129,6 @@ def process_group(name: str) -> list[int]:
 
 
 def test_second_checkout_has_addresses_of_its_own(tmp_path: Path) -> None:
-    from local.address import address
-
     assert address(tmp_path) != address()
 
 

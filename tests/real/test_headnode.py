@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from conftest import Stack, wait_for
 
 from local import aws_emulator, cluster, principals, stacks
 from local.address import SLURMRESTD_PORT, address
+from tests.real.conftest import Stack, wait_for
 
 JWKS = "/var/lib/slurm-gateway/jwks.json"
 JWT_KEY = "/var/lib/slurm-gateway/jwt_hs256.key"
@@ -67,11 +67,9 @@ def configure_again(requirements: dict[str, str]) -> None:
         keys_parameter=requirements["KeysParameterName"],
         target_group_arn=requirements["TargetGroupArn"],
         environment=stacks.head_node_environment(requirements),
-        arguments=(
-            "--allow-cidrs", requirements["GatewaySubnetCidrs"],
-            "--instance-id", stacks.head_node_instance_id(requirements),
-        ),
-    )  # fmt: skip
+        instance_id=stacks.head_node_instance_id(requirements),
+        arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"]),
+    )
 
 
 def test_configuring_again_changes_and_restarts_nothing(stack: Stack, requirements: dict[str, str]) -> None:
@@ -129,13 +127,15 @@ def test_user_gets_no_token_of_another(stack: Stack) -> None:
 
 def test_new_key_is_followed_within_twenty_seconds(key_list: KeyList) -> None:
     kms = aws_emulator.client("kms", principals.administrator())
-    new = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    slurmctld_pings = started("slurmdbd")
+    # The head node's policy goes by the tag: a key without it is none of this stack's.
+    tags = [{"TagKey": "slurm-gateway:requirements-stack", "TagValue": stacks.REQUIREMENTS_STACK}]
+    new = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", Tags=tags)["KeyMetadata"]["KeyId"]
+    slurmdbd_started = started("slurmdbd")
     begin = time.monotonic()
     key_list.put(f"{key_list.original},{new}")
     wait_for(lambda: new in key_ids(), "the new key", 25)
     assert time.monotonic() - begin < 20
-    wait_for(lambda: started("slurmdbd") != slurmctld_pings, "slurmdbd to be restarted", 20)
+    wait_for(lambda: started("slurmdbd") != slurmdbd_started, "slurmdbd to be restarted", 20)
 
 
 @pytest.mark.parametrize("value", [" ", "no-such-key", "a,,b", "x;y"])

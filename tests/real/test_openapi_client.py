@@ -29,6 +29,7 @@ def test_client_made_from_slurmrestds_document_lists_submits_reads_and_cancels(s
         f"{stack.api}/openapi/v3",
         of_one_version(answer.json(), NATIVE_VERSION),
         session_factory=session,
+        use_operation_tags=False,
     )
     headers = stack.headers("alice")
     client.authenticate(user=headers["X-SLURM-USER-NAME"], token=headers["X-SLURM-USER-TOKEN"])

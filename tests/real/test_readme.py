@@ -12,6 +12,8 @@ import pytest
 
 from tests.real.conftest import ROOT
 
+pytestmark = pytest.mark.any_release
+
 BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

@@ -209,7 +209,6 @@ def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
-        ("s3:ListBucket", "Bucket.Arn"),
     }
 
 
@@ -217,12 +216,6 @@ def test_the_head_node_reads_the_public_keys_of_this_gateway_only() -> None:
     condition = head_node_policy()["ReadPublicKeys"]["Condition"]
 
     assert condition == {"StringEquals": {f"aws:ResourceTag/{TAG}": REQUIREMENTS_STACK}}
-
-
-def test_the_head_node_lists_its_own_prefix_only() -> None:
-    condition = head_node_policy()["ListItsScripts"]["Condition"]
-
-    assert condition == {"StringLike": {"s3:prefix": ["headnode", "headnode/*"]}}
 
 
 def test_a_target_drains_as_long_as_a_request_may_take() -> None:

@@ -1,0 +1,7 @@
+#!/bin/bash
+
+
+#SBATCH -t 7
+	
+#SBATCH -n 2
+hostname

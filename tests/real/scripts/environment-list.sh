@@ -1,0 +1,4 @@
+#!/bin/bash
+#SBATCH --export=HOME,USER,MODE=fast,PATHS='/a,/b'
+#SBATCH --chdir=/tmp
+env

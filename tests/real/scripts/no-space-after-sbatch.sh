@@ -1,0 +1,5 @@
+#!/bin/bash
+#SBATCH-t 7
+#SBATCH	-n	2
+#SBATCH--comment=close
+hostname

@@ -1,0 +1,4 @@
+#!/bin/bash
+#SLURM --time=12
+#SBATCH --ntasks=2
+true

@@ -1,0 +1,3 @@
+#! /bin/bash -e
+#SBATCH -t 3
+true

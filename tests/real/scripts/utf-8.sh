@@ -1,0 +1,4 @@
+#!/bin/bash
+#SBATCH --job-name=größe-Δ-日本
+#SBATCH --comment="naïve café"
+echo "Ünïcödé"

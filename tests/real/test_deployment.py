@@ -1,0 +1,102 @@
+"""The README's deployment, its commands run verbatim against an emulator of their own as far as that goes.
+
+sam, the AWS CLI and the filling-in of cluster-config.yaml are real; what stands for AWS is the emulator. pcluster's own
+commands need an account: of them only the configuration is checked, by ParallelCluster's schema (in tests/unit).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.conftest import ROOT
+
+pytestmark = pytest.mark.any_release
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CREDENTIALS = """
+import json
+from local import aws_emulator, principals
+aws_emulator.start()
+print(json.dumps(principals.administrator().environment() | {"AWS_ENDPOINT_URL": aws_emulator.endpoint()}))
+"""
+ACCESS_DOCUMENT = """\
+version: 1
+rules:
+  - {name: all, principal: {iam_role: "arn:aws:iam::123456789012:role/Researcher"}, users: [alice]}
+"""
+
+
+def commands(readme: str) -> dict[str, str]:
+    """Give the deployment's command blocks by a word of their first line."""
+    part = readme.partition("## Deploying to AWS")[2].partition("## Developing")[0]
+    names = ("requirements", "cluster", "api", "access", "use", "head-node-tokens", "on-head-node", "down", "bucket")
+    return dict(zip(names, BLOCK.findall(part), strict=True))
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A clone with an emulator at an address of its own, and an administrator's environment."""
+    clone = tmp_path / "slurm-gateway"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    shown = subprocess.run([sys.executable, "-c", CREDENTIALS], cwd=clone, capture_output=True, text=True, check=True)
+    tools = [ROOT / ".local/tools/bin", Path(sys.executable).parent]
+    environment = {
+        "PATH": os.pathsep.join([*map(str, tools), os.environ["PATH"]]),
+        "HOME": str(tmp_path),
+        "PYTHON": str(ROOT / ".local/tools/bin/python"),
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SAM_CLI_TELEMETRY": "0",
+        "AWS_PAGER": "",
+        **json.loads(shown.stdout),
+    }
+    yield clone, environment
+    stop = "from local import aws_emulator; aws_emulator.stop()"
+    subprocess.run([sys.executable, "-c", stop], cwd=clone, check=True)
+
+
+def run(script: str, clone: Path, environment: dict[str, str]) -> str:
+    """Run a block as an operator would who answers yes to every question."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=clone, env=environment, input="y\n" * 20, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str, str]]) -> None:
+    clone, environment = account
+    blocks = commands((clone / "README.md").read_text())
+
+    run(blocks["requirements"] + 'printf "%s" "$BUCKET" >bucket-name', clone, environment)
+    bucket = (clone / "bucket-name").read_text()
+    listed = run(f"aws s3 ls s3://{bucket}/headnode/", clone, environment)
+    assert "configure.sh" in listed
+
+    fill = "\n".join(line for line in blocks["cluster"].splitlines() if not line.startswith("pcluster"))
+    run(fill, clone, environment)
+    filled = (clone / "my-cluster.yaml").read_text()
+    assert f"s3://{bucket}/headnode/configure.sh" in filled
+    assert "${" not in filled.partition("\nImage:")[2]
+
+    assert "ApiUrl" in run(blocks["api"], clone, environment)
+
+    (clone / "access.yaml").write_text(ACCESS_DOCUMENT)
+    run(blocks["access"], clone, environment)
+    name = "/slurm-gateway/slurm-gateway-requirements/access"
+    document = run(f"aws ssm get-parameter --name {name} --query Parameter.Value --output text", clone, environment)
+    assert document.strip() == ACCESS_DOCUMENT.strip()
+
+    down = "\n".join(line for line in blocks["down"].splitlines() if not line.startswith("pcluster"))
+    run(down, clone, environment)
+    run(f"BUCKET={bucket}\n{blocks['bucket']}", clone, environment)
+    assert bucket not in run("aws s3 ls", clone, environment)
