@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .slurm_jobs import SlurmJobs
 
 _PAGE = 100
+_LONGEST = 256
 _PARAMETERS = ("state", "partition", "name", "since", "limit", "cursor")
 _STATE = re.compile(r"[A-Za-z_]{2,30}")
 
@@ -143,8 +144,8 @@ def _single(request: Request) -> dict[str, str]:
             raise not_valid(f"there is no parameter {name!r}; there are {', '.join(_PARAMETERS)}")
         if name in given:
             raise not_valid(f"{name} is given twice")
-        if len(value) > 1024:
-            raise not_valid(f"{name} is longer than 1024 characters")
+        if len(value) > _LONGEST:
+            raise not_valid(f"{name} is longer than {_LONGEST} characters")
         given[name] = value
     return given
 

@@ -119,12 +119,13 @@ _WHY = {
     "413": "Too long",
     "422": "Slurm or the gateway does not accept this",
     "429": "Too many requests",
+    "431": "The path, query and headers are longer than 10,240 bytes",
     "500": "A fault of the gateway",
     "502": "No usable answer from Slurm",
     "503": "Not available now; Retry-After says when to try again",
     "504": "No answer from Slurm in time",
 }
-_ALWAYS = ("400", "401", "403", "429", "500", "502", "503", "504")
+_ALWAYS = ("400", "401", "403", "429", "431", "500", "502", "503", "504")
 
 
 def document() -> Document:
@@ -226,8 +227,8 @@ def _list() -> Document:
         "description": "From the gateway's own table: it costs Slurm nothing. What Slurm has now is at GET /jobs/{id}.",
         "parameters": [
             parameter("state", {"type": "string", "pattern": "^[A-Za-z_]{2,30}$"}, "Slurm's base state."),
-            parameter("partition", {"type": "string", "maxLength": 1024}, "The partition."),
-            parameter("name", {"type": "string", "maxLength": 1024}, "The job's name."),
+            parameter("partition", {"type": "string", "maxLength": 256}, "The partition."),
+            parameter("name", {"type": "string", "maxLength": 256}, "The job's name."),
             parameter("since", {"type": "string", "format": "date-time"}, "Submitted then or later."),
             parameter(
                 "limit",

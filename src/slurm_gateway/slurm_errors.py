@@ -118,7 +118,7 @@ _KINDS: dict[int, Kind] = {
     **dict.fromkeys((2007, 2019, 2037, 2105), _BUSY),
     **dict.fromkeys((1001, 1800, 2027, 2131), _DOWN),
 }
-_REQUEST_FAULTS = (range(2000, 2200), range(8000, 8002), range(9000, 9100))
+_REQUEST_FAULTS = (range(2000, 2200), range(8000, 8002), range(9000, 10000))
 # The kernel's numbers: EPERM and EACCES as of old, EINVAL, ESRCH for a job that is gone.
 _SYSTEM: dict[int, Kind] = {1: _FORBIDDEN, 3: _NO_JOB, 13: _FORBIDDEN, 22: _INVALID}
 # Older slurmctlds answer with numbers that their slurmrestd does not pass on.

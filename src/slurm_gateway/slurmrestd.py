@@ -196,14 +196,17 @@ def _not_slurms(status: int, data: bytes) -> SlurmProblem | ApiVersionGoneError:
     if status == 503:
         return _unreachable("the load balancer has no head node to send it to")
     _logger.warning("unreadable answer of slurmrestd", extra={"status": status, "length": len(data)})
+    if 400 <= status < 500:
+        # The request itself was not understood, so none of it was done.
+        return _unreachable(f"slurmrestd or the load balancer refused the request with {status}", status=502)
     if status == 504:
         return _unknown("the load balancer waited for an answer in vain", status=504)
     return _unknown(f"the answer has status {status} and is not slurmrestd's JSON")
 
 
-def _unreachable(what: str) -> SlurmUnreachable:
+def _unreachable(what: str, *, status: int = 503) -> SlurmUnreachable:
     return SlurmUnreachable(
-        503,
+        status,
         "slurm-unreachable",
         title="Slurm cannot be reached",
         detail=f"{what[0].upper()}{what[1:]}. Nothing was done. Send the request again in a few seconds; if it lasts, "
