@@ -28,7 +28,9 @@ def session() -> Session:
 
 def client(shared: Session, service: str) -> BaseClient:
     """Return a client for `service`, such as "kms", that gives up early enough to be answered for."""
-    return shared.create_client(service, config=_CONFIG)
+    # S3's URLs would be signed the old way, which covers no length and no checksum.
+    config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
+    return shared.create_client(service, config=config)
 
 
 def error_code(error: ClientError) -> str:

@@ -21,15 +21,20 @@ if TYPE_CHECKING:
     from .caller import Caller
 
 _logger = logging.getLogger(__name__)
+_TIMEOUT = 29.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request by a verified caller. `line` collects what its line in the log tells."""
+    """One request by a verified caller. `line` collects what its line in the log tells.
+
+    `ends_at` is when Lambda ends the function, answered or not (Unix seconds).
+    """
 
     caller: Caller
     event: Mapping[str, Any] = field(repr=False)
     line: dict[str, Any] = field(default_factory=dict)
+    ends_at: float = 0.0
 
     def path_parameter(self, name: str) -> str:
         """Return what stands in the path for a variable of the route."""
@@ -64,12 +69,12 @@ class Router:
     def __init__(self, routes: Mapping[str, Callable[[Request], Response]]) -> None:
         self._routes = dict(routes)
 
-    def __call__(self, event: Mapping[str, Any], _context: object = None) -> Response:
+    def __call__(self, event: Mapping[str, Any], context: object = None) -> Response:
         """Take API Gateway's event; return its response, whatever happens."""
         line: dict[str, Any] = {"route": event.get("routeKey"), **events.origin(event)}
         started = time.perf_counter()
         try:
-            response = self._answer(event, line)
+            response = self._answer(event, line, _ends_at(context))
         except Problem as exc:
             line["reason"] = exc.kind
             if "slurm" in exc.members:
@@ -87,8 +92,8 @@ class Router:
         _logger.log(logging.ERROR if response["statusCode"] >= 500 else logging.INFO, "answered", extra=line)
         return response
 
-    def _answer(self, event: Mapping[str, Any], line: dict[str, Any]) -> Response:
-        request = Request(caller.of_event(event), event, line)
+    def _answer(self, event: Mapping[str, Any], line: dict[str, Any], ends_at: float) -> Response:
+        request = Request(caller.of_event(event), event, line, ends_at)
         line["user"] = request.caller.user
         route = self._routes.get(str(event.get("routeKey", "")))
         if route is None:
@@ -99,6 +104,12 @@ class Router:
                 detail="This function does not answer this route. GET /jobs/openapi.json describes those it does.",
             )
         return route(request)
+
+
+def _ends_at(context: object) -> float:
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    # Who calls without Lambda's context has the time that template.yaml gives.
+    return time.time() + (remaining() / 1000 if remaining else _TIMEOUT)
 
 
 def json_response(status: int, document: object, headers: Mapping[str, str] | None = None) -> Response:
