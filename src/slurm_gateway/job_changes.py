@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import job_id as ids
 from . import strict_json
+from .errors import UnavailableError
 from .job_reads import not_valid
 from .problem import Problem
 from .router import json_response
-from .slurm_errors import SlurmProblem
 
 if TYPE_CHECKING:
     from .job_id import JobId
@@ -42,7 +42,7 @@ class JobChanges:
         job_id = ids.parse(request.path_parameter("id"))
         signal = _signal(request)
         self._slurm.cancel(request.caller, job_id, signal)
-        return self._afterwards(request, job_id)
+        return self._afterwards(request, job_id, ended="" if signal else "CANCELLED")
 
     def change(self, request: Request) -> Response:
         """Answer PATCH /jobs/{id}."""
@@ -56,13 +56,13 @@ class JobChanges:
             self._slurm.requeue(request.caller, job_id)
         return self._afterwards(request, job_id)
 
-    def _afterwards(self, request: Request, job_id: JobId) -> Response:
+    def _afterwards(self, request: Request, job_id: JobId, *, ended: str = "") -> Response:
         """Return the job as it is now: 202, since what was asked for may still be on its way to the nodes."""
         try:
-            job = self._reads.find(request.caller, job_id, request.line)
-        except SlurmProblem as exc:
+            job = self._reads.find(request.caller, job_id, request.line, ended=ended)
+        except (Problem, UnavailableError) as exc:
             # It is done; that it cannot be shown is no failure of it.
-            request.line["not_shown"] = exc.kind
+            request.line["not_shown"] = str(exc)
             return json_response(202, None)
         return json_response(202, job)
 

@@ -66,8 +66,10 @@ class JobReads:
         request.line["jobs"] = len(page.jobs)
         return json_response(200, {"jobs": page.jobs, "next": page.next})
 
-    def find(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None) -> Job:
+    def find(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None, *, ended: str = "") -> Job:
         """Return a job as it is answered: from Slurm if Slurm knows it, else from its record.
+
+        `ended` is the state of a job that Slurm forgets at once when it ends, where the caller knows how it ended.
 
         Only its owner gets it from the record, and only before the token expires. Problem 404 if it is nowhere,
         SlurmProblem if Slurm does not answer and there is no record that will not change any more.
@@ -86,7 +88,14 @@ class JobReads:
         kept = self._table.read(str(job_id), caller.user)
         if kept is None:
             raise no_such_job(job_id)
-        return with_links(*kept)
+        job = kept.job
+        if not jobs.is_final(job):
+            # It ended since it was last read: a task of an array that is cancelled before its start leaves no trace.
+            reason = None if ended else "SlurmForgotIt"
+            job = job | {"state": ended or "UNKNOWN", "state_flags": [], "state_reason": reason, "held": False}
+            if ended:
+                self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
+        return with_links(job, kept.script)
 
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
@@ -119,9 +128,9 @@ class JobReads:
     def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Job:
         caller.require_unexpired(self._now())
         kept = self._table.read(str(job_id), caller.user)
-        if kept is None or not jobs.is_final(kept[0]):
+        if kept is None or not jobs.is_final(kept.job):
             raise problem
-        return with_links(*kept)
+        return with_links(kept.job, kept.script)
 
     def _pause(self, job: Job) -> int | None:
         """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change."""

@@ -55,6 +55,15 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A record: the job, its key beside the id (Unix seconds), and its script's SHA-256, "" if none is known."""
+
+    job: Job
+    submitted: int
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Some of a user's jobs, newest first, and the cursor of the next page, None after the last."""
 
@@ -118,8 +127,8 @@ class JobTable:
                 return _text(there, "script") if _text(there, "user") == job["user"] else ""
         return _text(answer.get("Attributes", {}), "script")
 
-    def read(self, job_id: str, user: str) -> tuple[Job, str] | None:
-        """Return the user's newest job of this id and the SHA-256 of its script ("" if none is known), or None."""
+    def read(self, job_id: str, user: str) -> Kept | None:
+        """Return the record of the user's newest job of this id, or None."""
         with unavailable_on_failure("cannot read the record of a job"):
             answer = self._dynamodb.query(
                 TableName=self._table,
@@ -131,7 +140,7 @@ class JobTable:
                 ConsistentRead=True,
             )
         for item in answer["Items"]:
-            return json.loads(item["document"]["S"]), _text(item, "script")
+            return Kept(json.loads(item["document"]["S"]), int(item["submitted"]["N"]), _text(item, "script"))
         return None
 
     def page(self, user: str, filters: Filters, *, limit: int, cursor: str = "") -> Page:

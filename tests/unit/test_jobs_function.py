@@ -27,8 +27,13 @@ Call = Callable[..., tuple[int, dict[str, str], Any]]
 
 
 @pytest.fixture(scope="module")
-def dynamodb(aws_environment: None) -> Any:
-    return aws.client(aws.session(), "dynamodb")
+def session(aws_environment: None) -> Any:
+    return aws.session()
+
+
+@pytest.fixture(scope="module")
+def dynamodb(session: Any) -> Any:
+    return aws.client(session, "dynamodb")
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def slurm() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def call(slurm: StandIn, table: JobTable) -> Call:
+def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
     environ = {
         "SLURMRESTD_URL": slurm.url,
         "SLURMRESTD_TLS_NAME": "",
@@ -63,6 +68,8 @@ def call(slurm: StandIn, table: JobTable) -> Call:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
+        # Reading botocore's descriptions takes long, and they are the same for each test.
+        patch.setattr(aws, "session", lambda: session)
         handler = importlib.import_module("slurm_gateway.jobs_api").build(os.environ)
 
     def send(
@@ -104,7 +111,7 @@ def test_a_job_is_asked_of_slurm_in_the_newest_version_and_its_record_kept(
     assert headers["content-type"] == "application/json"
     kept = table.read("12", "alice")
     assert kept is not None
-    assert kept[0] | {"script": None, "links": job["links"]} == job
+    assert kept.job | {"script": None, "links": job["links"]} == job
 
 
 def test_a_read_is_one_round_trip_to_slurm_once_the_versions_are_known(call: Call, slurm: StandIn) -> None:
@@ -204,6 +211,26 @@ def test_slurms_own_404_and_a_version_that_is_gone_are_told_apart(call: Call, sl
     assert call("jobs-read")[2]["name"] == "after the upgrade"
 
 
+def test_how_a_job_ended_that_slurm_forgot_is_not_made_up(call: Call, slurm: StandIn, table: JobTable) -> None:
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", 404)
+    keep(table, 12, state="RUNNING")
+
+    _, _, job = call("jobs-read")
+
+    assert (job["state"], job["state_reason"]) == ("UNKNOWN", "SlurmForgotIt")
+
+
+def test_a_task_that_is_cancelled_before_its_start_is_remembered_though_slurm_forgets_it_at_once(
+    call: Call, slurm: StandIn
+) -> None:
+    slurm.answers[f"GET {JOB}/12_5"] = [answer(jobs=[waiting_tasks("4,5")]), *[answer(jobs=[waiting_tasks("4")])] * 2]
+    slurm.answers[f"DELETE {JOB}/12_5"] = (200, b'{"status": []}')
+
+    assert call("jobs-read", id="12_5")[2]["state"] == "PENDING"
+    assert call("jobs-cancel", id="12_5")[2]["state"] == "CANCELLED"
+    assert call("jobs-read", id="12_5")[2]["state"] == "CANCELLED"
+
+
 # ---- GET /jobs ---------------------------------------------------------------------------------------------------
 
 
@@ -297,7 +324,7 @@ def test_older_news_never_replaces_newer(table: JobTable) -> None:
 
     kept = table.read("12", "alice")
     assert kept is not None
-    assert kept[0]["state"] == "RUNNING"
+    assert kept.job["state"] == "RUNNING"
 
 
 def test_nobodys_record_becomes_another_users(table: JobTable) -> None:
@@ -317,7 +344,7 @@ def test_an_id_that_was_given_twice_names_the_newest_job(table: JobTable) -> Non
 
     kept = table.read("12", "alice")
     assert kept is not None
-    assert kept[0]["name"] == "new"
+    assert kept.job["name"] == "new"
     assert len(table.page("alice", Filters(), limit=10).jobs) == 2
 
 
