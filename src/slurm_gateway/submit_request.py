@@ -112,7 +112,7 @@ def no_query(request: Request) -> None:
 
 def not_valid(what: str) -> Problem:
     """Return the 422 for a request that can be read and means nothing."""
-    return Problem(422, "request-not-valid", title="Request is not valid", detail=f"{what[0].upper()}{what[1:]}.")
+    return Problem(422, "request-not-valid", title="Request is not valid", detail=f"The request is not valid: {what}.")
 
 
 def _dry_run(values: list[str]) -> bool:
