@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 # An authorizer has 10 s in all. SSM and KMS answer in milliseconds or are in trouble.
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+_CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    # AWS checks parameters itself; to do it here too costs CPU in every request.
+    parameter_validation=False,
+)
 
 
 def session() -> Session:

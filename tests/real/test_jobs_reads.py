@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Stack, slurm, wait_for
 
 from slurm_gateway import job as jobs
 from slurm_gateway import job_id as ids
 from slurm_gateway.api_version import KNOWN
+from tests.real.conftest import Stack, slurm, wait_for
 
 Ask = Callable[..., httpx.Response]
 
