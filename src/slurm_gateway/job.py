@@ -138,7 +138,8 @@ def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
         "cpus": _number(item, "cpus") or 0,
         "working_directory": str(item.get("current_working_directory") or "") or None,
         "stdout": _path(item, "stdout_expanded", "standard_output"),
-        "stderr": _path(item, "stderr_expanded", "standard_error"),
+        # Where nothing else was asked for it goes where the output goes, which releases say by nothing or by its path.
+        "stderr": _path(item, "stderr_expanded", "standard_error") or _path(item, "stdout_expanded", "standard_output"),
         "restarts": int(item.get("restart_cnt") or 0),
         "tasks": item.get("array_task_string") or None,
         "components": None,

@@ -82,7 +82,8 @@ class SlurmJobs:
             version = next((version for version in versions if version in _REQUEUES), None)
             if version is None:
                 raise _no_requeue(versions[0])
-            return self._slurmrestd.call(caller, "GET", f"/slurm/{version}/job/{job_id.in_path()}/requeue").document
+            path = f"/slurm/{version}/job/{job_id.in_path()}/requeue"
+            return self._slurmrestd.call(caller, "GET", path, changes=True).document
 
         _raise_first_error(self._versions.using(caller, send))
 

@@ -29,6 +29,8 @@ _logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 2.0
 # API Gateway waits 30 s; what is left of them is for the answer.
 READ_TIMEOUT = 20.0
+# slurmrestd waits for a slurmctld that is down far longer than anybody would for a look at a job.
+LOOK_TIMEOUT = 8.0
 # The load balancer closes what is idle for 40 s. A function that was frozen for longer would not have noticed.
 _IDLE_LIMIT = 30.0
 
@@ -80,21 +82,29 @@ class Slurmrestd:
         *,
         query: Mapping[str, str] | None = None,
         body: object = None,
-        read_timeout: float = READ_TIMEOUT,
+        read_timeout: float | None = None,
+        changes: bool = False,
     ) -> Answer:
         """Send one request and return its answer, whose errors may be many where Slurm went on all the same.
 
         `path` is like "/slurm/v0.0.42/job/12", quoted. Raises SlurmRefused, SlurmUnreachable, SlurmOutcomeUnknown,
-        or ApiVersionGoneError where slurmrestd has no such path.
+        or ApiVersionGoneError where slurmrestd has no such path. A look has no outcome that could be unknown: it
+        raises SlurmUnreachable instead. `changes` tells of a GET that is none.
         """
+        looks = method == "GET" and not changes
+        timeout = read_timeout or (LOOK_TIMEOUT if looks else READ_TIMEOUT)
         headers = caller.headers()
         data: bytes | None = None
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
         url = f"{path}?{urlencode(query)}" if query else path
-        response = self._send(method, url, data, headers, read_timeout)
-        return self._read(response)
+        try:
+            return self._read(self._send(method, url, data, headers, timeout))
+        except SlurmOutcomeUnknown as exc:
+            if looks:
+                raise _not_answered(exc) from exc
+            raise
 
     def submit(self, caller: Caller, version: str, body: object, *, read_timeout: float = READ_TIMEOUT) -> Submitted:
         """Submit what sbatch.translate made for an API version; raise as `call` does."""
@@ -213,6 +223,22 @@ def _unreachable(what: str, *, status: int = 503) -> SlurmUnreachable:
         "an operator looks whether the head node runs.",
         retry_after=5,
     )
+
+
+def _not_answered(exc: SlurmOutcomeUnknown) -> SlurmUnreachable:
+    """Return what it means that a look got no answer."""
+    why = exc.detail.partition(". ")[0]
+    if exc.status == 504:
+        # slurmrestd answers at once what it can answer without slurmctld.
+        return SlurmUnreachable(
+            503,
+            "slurm-down",
+            title="Slurm's controller does not answer",
+            detail=f"{why}. Send the request again later; if it lasts, an operator looks whether slurmctld runs.",
+            retry_after=10,
+            members=exc.members,
+        )
+    return _unreachable(why, status=exc.status)
 
 
 def _unknown(what: str, *, status: int = 502, answer: Answer | None = None) -> SlurmOutcomeUnknown:

@@ -124,6 +124,11 @@ def test_expanded_paths_go_before_those_with_percent_signs() -> None:
     assert read("12", newer)["stdout"] == "/home/alice/test-12.out"
 
 
+def test_errors_go_where_the_output_goes_unless_something_else_was_asked_for() -> None:
+    assert read("12", record(standard_error=""))["stderr"] == "/home/alice/slurm-12.out"
+    assert read("12", record(standard_error="/tmp/errors"))["stderr"] == "/tmp/errors"
+
+
 def test_a_job_that_waits_has_not_started_whatever_is_expected() -> None:
     job = read("12", record(job_state=["PENDING"], nodes="", state_reason="Resources"))
 

@@ -119,6 +119,16 @@ def test_no_answer_in_time_is_an_unknown_outcome() -> None:
     assert unknown.value.status == 504
 
 
+@pytest.mark.parametrize(("ending", "status"), [((504, b""), 503), ((502, b""), 502), (HANG_UP, 502)])
+def test_a_look_has_no_outcome_that_could_be_unknown(slurm: StandIn, ending: tuple[int, bytes], status: int) -> None:
+    slurm.answers["GET /slurm/v0.0.42/job/1"] = ending
+
+    with pytest.raises(SlurmUnreachable) as refused:
+        Slurmrestd(slurm.url).call(ALICE, "GET", "/slurm/v0.0.42/job/1")
+
+    assert (refused.value.status, "not known" in refused.value.detail) == (status, False)
+
+
 def test_what_nobody_listened_to_was_not_done(slurm: StandIn) -> None:
     with pytest.raises(SlurmUnreachable):
         Slurmrestd("http://127.0.0.1:1").submit(ALICE, "v0.0.42", {})
@@ -212,7 +222,7 @@ def test_no_answer_leaves_the_versions_unknown(slurm: StandIn) -> None:
     slurm.answers["GET /slurm/v0.0.42/ping/"] = answer()
     found = versions(slurm)
 
-    with pytest.raises(SlurmOutcomeUnknown):
+    with pytest.raises(SlurmUnreachable):
         found.of_cluster(ALICE)
     del slurm.answers["GET /slurm/v0.0.45/ping/"]
     assert found.of_cluster(ALICE) == ("v0.0.42",)
