@@ -37,10 +37,10 @@ setup: .venv/.ready ## install what the local stack needs: Debian packages, .ven
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt >&2
 	@touch $@
 
-# Two environments: checkov pins a boto3 of its own, and neither may get in the way of the stack's.
-.local/tools/.ready: requirements-tools.txt requirements-checkov.txt | .local/.packages
-	@echo "installing the linters into .local/tools and .local/checkov (about 2 min cold) ..." >&2
-	@for tool in tools checkov; do \
+# Environments of their own: checkov pins a boto3 of its own, and none may get in the way of the stack's.
+.local/tools/.ready: requirements-tools.txt requirements-checkov.txt requirements-openapi.txt | .local/.packages
+	@echo "installing linters and fuzzer into .local/tools, checkov and openapi (about 2 min cold) ..." >&2
+	@for tool in tools checkov openapi; do \
 	  [ -x .local/$$tool/bin/python ] || $(PYTHON) -m venv .local/$$tool; \
 	  .local/$$tool/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-$$tool.txt >&2; \
 	done
@@ -67,7 +67,7 @@ test: lint test-unit test-real ## everything, set-up included
 test-unit: setup $(TOOLS)
 	@$(RUN) -m pytest tests/unit $(PYTEST_OPTIONS)
 
-test-real: setup
+test-real: setup $(TOOLS)
 	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
 
 lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, checkov, shellcheck

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from bench import cold_start, native, verify
+from bench import cold_start, jobs, native, verify
 from bench.clients import stack_environment
 from local import principals
 from local.address import CHECKOUT
@@ -26,7 +26,9 @@ def main() -> int:
         print()
         slow = cold_start.main()
         print()
-        return slow | verify.main()
+        slow |= verify.main()
+        print()
+        return slow | jobs.main()
     finally:
         subprocess.run([CHECKOUT / "local/slurm", "scancel", "--name=bench"], check=True)
 

@@ -1,7 +1,8 @@
 """Full-size load and faults on the running stack, each figure printed: ``python -m bench.soak``.
 
-It kills every daemon and process of the stack in turn, several times over, brings the stack up again and submits a job
-through it; and it submits many jobs at once through the gateway and counts them in Slurm.
+It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
+job a key; it submits many jobs at once through the native path and counts them in Slurm; and it kills every daemon and
+process of the stack in turn, several times over, brings the stack up again and submits a job through it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from bench import submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -89,10 +91,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each part is killed")
     parser.add_argument("--jobs", type=int, default=2000, help="how many jobs are submitted")
+    parser.add_argument("--seed", type=int, default=1, help="which faults come when")
     arguments = parser.parse_args()
     try:
+        print("Exactly once: POST /jobs with Idempotency-Key under faults")
+        once = submit_faults.run(arguments.jobs, clients=16, seed=arguments.seed)
+        print(*(f"  {line}" for line in once.lines()), sep="\n", flush=True)
         print("Load: submits through the gateway")
-        lost = load(arguments.jobs, clients=8)
+        lost = load(arguments.jobs, clients=8) | (not once.is_exact())
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:

@@ -9,16 +9,24 @@ its EC2 API has one, and an identifier of the right shape where nothing of it ca
     AWS::EC2::SecurityGroupIngress   the same, for rules outside their group
     AWS::EC2::SecurityGroupEgress    the same
     AWS::ApiGatewayV2::VpcLink       nowhere in ministack; the local gateway goes to the balancer itself
+
+One type is there and changed: a load balancer gets the name under which this checkout's stand-in answers, for a
+function in the VPC goes to it by that name.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ministack.core.responses import now_iso
 from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
+
+from local.address import LOAD_BALANCER_PORT, address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
@@ -34,6 +42,18 @@ def register() -> None:
     if known:
         raise RuntimeError(f"ministack knows {', '.join(known)} itself now; remove them from {__name__}")
     table.update(_TYPES)
+    balancer = table["AWS::ElasticLoadBalancingV2::LoadBalancer"]
+    balancer["create"] = _named_here(balancer["create"])
+    balancer["update"] = _named_here(balancer["update"])
+
+
+def _named_here(provision: Callable[..., Created]) -> Callable[..., Created]:
+    def provisioned(*arguments: Any, **named: Any) -> Created:  # noqa: ANN401 (ministack's own, passed on)
+        arn, attributes = provision(*arguments, **named)
+        # With its port: the listener's own, 80, may be taken on a machine.
+        return arn, {**attributes, "DNSName": f"{address()}:{LOAD_BALANCER_PORT}"}
+
+    return provisioned
 
 
 def _elastic_ip(_logical_id: str, properties: Properties, _stack: str) -> Created:
@@ -54,8 +74,8 @@ def _elastic_ip(_logical_id: str, properties: Properties, _stack: str) -> Create
 
 
 def _release_elastic_ip(physical_id: str, _properties: Properties) -> None:
-    for allocation, address in list(ec2._addresses.items()):
-        if address["PublicIp"] == physical_id:
+    for allocation, record in list(ec2._addresses.items()):
+        if record["PublicIp"] == physical_id:
             del ec2._addresses[allocation]
 
 

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 # An authorizer has 10 s in all. SSM and KMS answer in milliseconds or are in trouble.
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+_CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    # AWS checks parameters itself; to do it here too costs CPU in every request.
+    parameter_validation=False,
+)
 
 
 def session() -> Session:
@@ -28,7 +34,9 @@ def session() -> Session:
 
 def client(shared: Session, service: str) -> BaseClient:
     """Return a client for `service`, such as "kms", that gives up early enough to be answered for."""
-    return shared.create_client(service, config=_CONFIG)
+    # S3's URLs would be signed the old way, which covers no length and no checksum.
+    config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
+    return shared.create_client(service, config=config)
 
 
 def error_code(error: ClientError) -> str:

@@ -40,7 +40,7 @@ class EdgeAuthorizer:
         Raises UnavailableError when the keys cannot be had.
         """
         try:
-            user = self._admit(event)
+            claims = self._admit(event)
         except TokenRefusedError as exc:
             _logger.warning(
                 "refused at the edge",
@@ -53,9 +53,10 @@ class EdgeAuthorizer:
                 },
             )
             return {"isAuthorized": False}
-        return {"isAuthorized": True, "context": {"user": user}}
+        # A function that answers from elsewhere than Slurm needs to know until when the token is good.
+        return {"isAuthorized": True, "context": {"user": claims.user, "expires_at": claims.expires_at}}
 
-    def _admit(self, event: Mapping[str, Any]) -> str:
+    def _admit(self, event: Mapping[str, Any]) -> Claims:
         headers = events.headers(event)
         token, name = headers.get("x-slurm-user-token"), headers.get("x-slurm-user-name")
         # API Gateway asks nobody about a request without them; a hand-made event may lack them.
@@ -67,7 +68,7 @@ class EdgeAuthorizer:
         # A header sent twice arrives as "a,b" and is refused here, even "alice,alice".
         if name != claims.user:
             raise TokenRefusedError("name-is-not-sun", user=claims.user)
-        return claims.user
+        return claims
 
     def _verified(self, token: str, event: Mapping[str, Any]) -> Claims:
         if self._allow_head_node_tokens and algorithm_of(token) == "HS256":

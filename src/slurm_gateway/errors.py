@@ -5,7 +5,12 @@
     ├── AccessDocumentError     the access document breaks a rule of its own
     ├── TokenRefusedError       a Slurm token does not pass the edge
     ├── UnavailableError        SSM or KMS gave no answer, or nothing usable: try again later
+    ├── ApiVersionGoneError     slurmrestd does not speak the API version it was asked in: find another, ask again
     └── Problem                 an HTTP answer other than success (problem.py)
+        └── SlurmProblem        ... because of Slurm, or of the way to it (slurm_errors.py)
+            ├── SlurmRefused            Slurm itself said no: nothing was done
+            ├── SlurmUnreachable        the request did not reach Slurm: nothing was done
+            └── SlurmOutcomeUnknown     it may have reached Slurm: what it asked for may be done, or still come
 
 What AWS raises becomes one of these in aws.py; nothing else is caught by name.
 """
@@ -53,3 +58,7 @@ class TokenRefusedError(GatewayError):
 
 class UnavailableError(GatewayError):
     """Something this package depends on gives no usable answer now."""
+
+
+class ApiVersionGoneError(GatewayError):
+    """slurmrestd does not speak the API version of a request, which it has not even read."""

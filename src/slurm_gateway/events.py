@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,16 @@ def route_path(event: Mapping[str, Any]) -> str:
     """Return the path of the event's route, as the API declares it, or "" if it has none."""
     _, _, path = str(event.get("routeKey", "")).partition(" ")
     return path
+
+
+def path_parameter(event: Mapping[str, Any], name: str) -> str:
+    """Return what stands in the path for a variable of the route, decoded, or "" if the route has none of that name."""
+    return str((event.get("pathParameters") or {}).get(name, ""))
+
+
+def query(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the query's names and values in the order they were sent, one sent twice twice."""
+    return parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True, max_num_fields=200)
 
 
 def request_id(event: Mapping[str, Any]) -> str:

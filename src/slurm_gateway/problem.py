@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _TYPE = "urn:slurm-gateway:problem:"
 
@@ -14,7 +17,8 @@ class Problem(GatewayError):  # noqa: N818 - RFC 9457's own word
     """An HTTP answer other than success.
 
     `kind` is a fixed word that makes the problem's type; `title` says the same to a reader, and `detail` what
-    happened this time and what to do about it. `retry_after` is in seconds.
+    happened this time and what to do about it. `retry_after` is in seconds. `members` are further members of the
+    document (RFC 9457, 3.2), such as Slurm's own words or a script's line.
     """
 
     def __init__(
@@ -25,6 +29,7 @@ class Problem(GatewayError):  # noqa: N818 - RFC 9457's own word
         title: str,
         detail: str,
         retry_after: int | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -32,6 +37,7 @@ class Problem(GatewayError):  # noqa: N818 - RFC 9457's own word
         self.title = title
         self.detail = detail
         self.retry_after = retry_after
+        self.members = dict(members or {})
 
     def response(self, request_id: str) -> dict[str, Any]:
         """Return API Gateway's response for this problem in the request with this id."""
@@ -44,6 +50,7 @@ class Problem(GatewayError):  # noqa: N818 - RFC 9457's own word
             "status": self.status,
             "detail": self.detail,
             "instance": request_id,
+            **self.members,
         }
         return {"statusCode": self.status, "headers": headers, "body": json.dumps(document)}
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PARAMETER_NAME = re.compile(r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]*")
+_CLUSTER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_DIRECTORY = re.compile(r"/(?:[A-Za-z0-9_./-]|\{user\})*")
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
+_DAYS = re.compile(r"[1-9][0-9]{0,3}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -37,6 +44,12 @@ class _Environment:
         if value not in {"true", "false"}:
             self._fault(variable, f'"true" or "false": {means}')
         return value == "true"
+
+    def text(self, variable: str, pattern: re.Pattern[str], holds: str) -> str:
+        value = self._environ.get(variable, "")
+        if not pattern.fullmatch(value):
+            self._fault(variable, holds)
+        return value
 
     def log_level(self) -> str:
         value = self._environ.get("LOG_LEVEL", "INFO")
@@ -118,6 +131,46 @@ class TokenSettings:
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             access_parameter=env.parameter_name("ACCESS_PARAMETER", _ACCESS),
             default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSettings:
+    """Settings of the function behind /jobs and /scripts.
+
+    `slurmrestd_url` leads to the load balancer, whose certificate bears `slurmrestd_tls_name` ("" for the URL's own
+    name). `working_directory` has `{user}` for the user's name.
+    """
+
+    slurmrestd_url: str
+    slurmrestd_tls_name: str
+    cluster_name: str
+    working_directory: str
+    jobs_table: str
+    job_record_days: int
+    submissions_table: str
+    bucket: str
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        days = env.text("JOB_RECORD_DAYS", _DAYS, "for how many days a job's record is kept, from 1 to 9999")
+        settings = cls(
+            slurmrestd_url=env.text("SLURMRESTD_URL", _URL, "the load balancer's URL, without a path"),
+            slurmrestd_tls_name=env.text("SLURMRESTD_TLS_NAME", _HOST_NAME, "the name in its certificate, or nothing"),
+            cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
+            working_directory=env.text(
+                "WORKING_DIRECTORY", _DIRECTORY, "an absolute path, with {user} for the user's name"
+            ),
+            jobs_table=env.text("JOBS_TABLE", _TABLE, "the name of the table of jobs"),
+            job_record_days=int(days) if days.isdigit() else 0,
+            submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
+            bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
             log_level=env.log_level(),
         )
         env.finish()

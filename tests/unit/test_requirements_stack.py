@@ -63,21 +63,25 @@ def test_the_gateway_subnets_have_no_way_out() -> None:
     assert [item["Properties"]["RouteTableIds"] for item in endpoints] == [[{"Ref": "ClusterRouteTable"}]] * 2
 
 
-def test_only_vpc_link_to_load_balancer_to_head_node_may_talk() -> None:
+def test_only_vpc_link_and_jobs_function_to_load_balancer_to_head_node_may_talk() -> None:
     def rules(kind: str, other: str) -> set[tuple[str, str, int, int]]:
         found = [requirements_resource(name)["Properties"] for name in of_type(requirements(), kind)]
         return {(rule["GroupId"], rule[other], int(rule["FromPort"]), int(rule["ToPort"])) for rule in found}
 
-    link, balancer, head_node = (f"{name}SecurityGroup.GroupId" for name in ("VpcLink", "LoadBalancer", "HeadNode"))
+    names = ("VpcLink", "LoadBalancer", "HeadNode", "JobsFunction")
+    link, balancer, head_node, jobs = (f"{name}SecurityGroup.GroupId" for name in names)
 
     assert rules("AWS::EC2::SecurityGroupEgress", "DestinationSecurityGroupId") == {
         (link, balancer, 80, 80),
         (link, balancer, 443, 443),
+        (jobs, balancer, 80, 80),
         (balancer, head_node, 6830, 6830),
     }
     assert rules("AWS::EC2::SecurityGroupIngress", "SourceSecurityGroupId") == {
         (balancer, link, 80, 80),
         (balancer, link, 443, 443),
+        (balancer, jobs, 80, 80),
+        (balancer, jobs, 443, 443),
         (head_node, balancer, 6830, 6830),
     }
 
@@ -85,7 +89,10 @@ def test_only_vpc_link_to_load_balancer_to_head_node_may_talk() -> None:
 def test_no_security_group_gets_the_open_egress_of_a_group_without_rules() -> None:
     for name, group in of_type(requirements(), "AWS::EC2::SecurityGroup").items():
         [rule] = group["Properties"]["SecurityGroupEgress"]
-        assert rule["CidrIp"] == "127.0.0.1/32", name
+        if name == "JobsFunctionSecurityGroup":
+            assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+        else:
+            assert rule["CidrIp"] == "127.0.0.1/32", name
         assert "SecurityGroupIngress" not in group["Properties"], name
 
 
@@ -251,3 +258,11 @@ def test_every_output_is_exported_under_its_own_name() -> None:
     exports = {name: output["Export"]["Name"]["Fn::Sub"] for name, output in requirements()["Outputs"].items()}
 
     assert exports == {name: f"${{AWS::StackName}}-{name}" for name in exports}
+
+
+def test_job_scripts_are_forgotten_after_the_days_that_the_parameter_says() -> None:
+    rules = requirements_resource("Bucket", ScriptDays="30")["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    [rule] = [rule for rule in rules if rule["Id"] == "forget-job-scripts"]
+
+    assert (rule["Prefix"], int(rule["ExpirationInDays"])) == ("scripts/", 30)

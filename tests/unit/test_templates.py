@@ -24,7 +24,7 @@ from templates_under_test import (
 
 from local.address import CHECKOUT
 from local.template import load
-from slurm_gateway.settings import AuthorizerSettings, JwksSettings, TokenSettings
+from slurm_gateway.settings import AuthorizerSettings, JobsSettings, JwksSettings, TokenSettings
 
 PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
 NATIVE_ROUTES = {
@@ -36,7 +36,7 @@ NATIVE_ROUTES = {
     "GET /openapi",
     "GET /openapi/{proxy+}",
 }
-FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction"}
+FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction"}
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
 EXTENSIONS = {
@@ -164,6 +164,7 @@ def test_the_integrations_have_the_keys_that_api_gateway_knows() -> None:
     assert {name: set(item) for name, item in integrations().items()} == {
         "Token": FUNCTION_INTEGRATION,
         "Jwks": FUNCTION_INTEGRATION,
+        "Jobs": FUNCTION_INTEGRATION,
         "Slurmrestd": PRIVATE_INTEGRATION,
     }
 
@@ -184,7 +185,10 @@ def test_every_integration_has_a_time_out_that_an_http_api_can_keep() -> None:
         assert 50 <= integration["timeoutInMillis"] <= 30_000, name
 
 
-@pytest.mark.parametrize(("integration", "name"), [("Token", "TokenFunction"), ("Jwks", "JwksFunction")])
+@pytest.mark.parametrize(
+    ("integration", "name"),
+    [("Token", "TokenFunction"), ("Jwks", "JwksFunction"), ("Jobs", "JobsFunction")],
+)
 def test_a_function_gives_up_before_its_integration(integration: str, name: str) -> None:
     assert function(name)["Timeout"] * 1000 < integrations()[integration]["timeoutInMillis"]
     assert f"functions/{name}.Arn/invocations" in integrations()[integration]["uri"]
@@ -312,14 +316,17 @@ def test_there_are_no_other_functions() -> None:
         ("EdgeAuthorizerFunction", AuthorizerSettings),
         ("TokenFunction", TokenSettings),
         ("JwksFunction", JwksSettings),
+        ("JobsFunction", JobsSettings),
     ],
 )
 def test_a_function_is_given_the_settings_it_reads_and_no_other(
-    name: str, settings: type[AuthorizerSettings | TokenSettings | JwksSettings], level: str
+    name: str, settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings], level: str
 ) -> None:
     variables = function(name, LogLevel=level)["Environment"]["Variables"]
     # Imported values stand for themselves as import:NAME; parameter names have no colon.
-    environ = {key: value.replace("import:", "/") for key, value in variables.items()}
+    slash = {key: "/" if key.endswith("PARAMETER") else "" for key in variables}
+    # CloudFormation makes small letters of a bucket's name.
+    environ = {key: value.replace("import:", slash[key]) for key, value in variables.items()} | {"BUCKET": "bucket"}
 
     read = settings.from_environ(environ)
 
@@ -351,6 +358,8 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
         ("EdgeAuthorizerFunction", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
         ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token"),
         ("JwksFunction", "apigateway.amazonaws.com", f"{api}/*/GET/.well-known/jwks.json"),
+        ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/jobs*"),
+        ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/scripts*"),
     }
 
 
@@ -381,6 +390,60 @@ def test_a_role_reaches_only_what_is_named_and_keys_only_by_their_tag(role: str)
             assert statement["Condition"]["StringEquals"][tag] == "slurm-gateway-requirements"
         else:
             assert "*" not in json.dumps(statement["Resource"])
+
+
+def test_the_jobs_role_reaches_its_tables_and_scripts_and_nothing_else() -> None:
+    scripts = ["KeepScripts", "TellMissingScriptsFromForbiddenOnes"]
+    given = statements("JobsRole")
+
+    assert {sid: (item["Action"], item["Resource"]) for sid, item in given.items()} == {
+        "WriteItsLog": (["logs:CreateLogStream", "logs:PutLogEvents"], "JobsLogGroup.Arn"),
+        "KeepRecordsOfJobs": (
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"],
+            ["JobsTable.Arn", "JobsTable.Arn/index/by-user"],
+        ),
+        "SubmitOnce": (
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            "SubmissionsTable.Arn",
+        ),
+        scripts[0]: (["s3:GetObject", "s3:PutObject"], "import:BucketArn/scripts/*"),
+        scripts[1]: ("s3:ListBucket", "import:BucketArn"),
+    }
+    assert given[scripts[1]]["Condition"] == {"StringLike": {"s3:prefix": "scripts/*"}}
+    assert api_resource("JobsRole")["Properties"]["RoleName"] == f"{API_STACK}-jobs-{REGION}"
+    assert api_resource("JobsRole")["Properties"]["ManagedPolicyArns"] == [
+        "arn:aws:iam::aws:policy/service-role/AWSLambdaENIManagementAccess"
+    ]
+
+
+def test_the_jobs_function_lives_in_the_clusters_subnets_for_the_gateways_are_trusted_by_slurmrestd() -> None:
+    assert function("JobsFunction")["VpcConfig"] == {
+        "SubnetIds": ["import:ComputeSubnetId1", "import:ComputeSubnetId2"],
+        "SecurityGroupIds": ["import:JobsFunctionSecurityGroupId"],
+    }
+
+
+def test_with_a_certificate_the_jobs_function_verifies_its_name() -> None:
+    certificate = {
+        "CertificateArn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/0a1b2c3d-0000-4000-8000-000000000000",
+        "CertificateDomainName": "slurm.example.org",
+    }
+
+    variables = function("JobsFunction", **certificate)["Environment"]["Variables"]
+
+    assert variables["SLURMRESTD_URL"] == "https://LoadBalancer.DNSName"
+    assert variables["SLURMRESTD_TLS_NAME"] == "slurm.example.org"
+    assert function("JobsFunction")["Environment"]["Variables"]["SLURMRESTD_TLS_NAME"] == ""
+
+
+@pytest.mark.parametrize("name", sorted(of_type(translated(), "AWS::DynamoDB::Table")))
+def test_a_table_forgets_by_itself_and_can_be_restored_and_is_encrypted(name: str) -> None:
+    table = api_resource(name)["Properties"]
+
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
 def test_the_token_function_signs_rs256_and_nothing_else() -> None:

@@ -1,0 +1,180 @@
+"""Submits with Idempotency-Key while all that stands behind POST /jobs is stopped and killed: one job a key.
+
+Faults at random, several at a time: slurmctld is stopped for a while in mid-submit, slurmrestd is killed, the
+function's processes are killed wherever they are, also between their writes. Clients give up waiting at random, send
+the same request twice at once, and ask again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from bench.clients import alice_token, stack_environment
+from local import cluster
+from local.process import Process
+
+SCRIPT = "#!/bin/sh\n#SBATCH --hold --output=/dev/null\ntrue\n"
+LONGEST = 600.0  # seconds until a client gives its key up
+_TOKEN_RENEWAL = 1500.0
+
+
+@dataclass
+class Run:
+    """What came of a run: answers by key, jobs in Slurm, what clients saw on the way, and which faults there were."""
+
+    keys: int
+    answered: dict[str, str] = field(default_factory=dict)
+    differing: list[str] = field(default_factory=list)
+    jobs: int = 0
+    seconds: float = 0.0
+    seen: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def is_exact(self) -> bool:
+        """Tell whether each key has its one answer and its one job."""
+        return len(set(self.answered.values())) == self.jobs == self.keys == len(self.answered) and not self.differing
+
+    def lines(self) -> list[str]:
+        """Give the figures, for a reader."""
+        answered = f"{len(self.answered)} keys answered, with {len(set(self.answered.values()))} different ids"
+        return [
+            f"{self.keys} keys in {self.seconds:.0f} s: {self.jobs} jobs in Slurm",
+            f"{answered}; {len(self.differing)} keys with differing answers",
+            "faults: " + ", ".join(f"{count} times {what}" for what, count in sorted(self.faults.items())),
+            "answers: " + ", ".join(f"{count} {what}" for what, count in sorted(self.seen.items())),
+        ]
+
+
+def run(keys: int, *, clients: int = 8, seed: int = 1, pause: tuple[float, float] = (0.5, 2.5)) -> Run:
+    """Submit under faults until each key has its answer; `pause` is how long nothing fails between two faults."""
+    dice = random.Random(seed)
+    name = f"once-{os.getpid()}-{seed}"
+    result = Run(keys)
+    env = stack_environment()
+    over = threading.Event()
+    faults = threading.Thread(target=_make_faults, args=(over, random.Random(seed), result.faults, pause))
+    begin = time.monotonic()
+    faults.start()
+    try:
+        with ThreadPoolExecutor(clients) as pool:
+            clients_of_keys = [
+                pool.submit(_client, env["API"], f"{name}-{number}", name, random.Random(dice.random()), result)
+                for number in range(keys)
+            ]
+            for each in clients_of_keys:
+                each.result()
+    finally:
+        over.set()
+        faults.join()
+    result.seconds = time.monotonic() - begin
+    result.jobs = len(
+        cluster.run(["squeue", "--noheader", "--states=all", f"--name={name}", "--format=%A"]).stdout.split()
+    )
+    cluster.run(["scancel", f"--name={name}"])
+    return result
+
+
+class _Token:
+    """Alice's token, renewed in time; all clients share it."""
+
+    _lock = threading.Lock()
+    _value, _made = "", 0.0
+
+    @classmethod
+    def get(cls) -> str:
+        with cls._lock:
+            while not cls._value or time.monotonic() - cls._made > _TOKEN_RENEWAL:
+                try:
+                    cls._value, cls._made = alice_token(stack_environment()), time.monotonic()
+                except httpx.HTTPError:
+                    time.sleep(0.5)
+        return cls._value
+
+
+def _client(api: str, key: str, name: str, dice: random.Random, result: Run) -> None:
+    """Ask until there is an answer, impatiently and sometimes twice at once."""
+    deadline = time.monotonic() + LONGEST
+    with httpx.Client(trust_env=False) as http:
+
+        def ask(patience: float) -> httpx.Response | None:
+            headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": _Token.get(), "Idempotency-Key": key}
+            try:
+                return http.post(f"{api}/jobs?job-name={name}", content=SCRIPT, headers=headers, timeout=patience)
+            except httpx.HTTPError as exc:
+                result.seen[f"client saw {type(exc).__name__}"] += 1
+                return None
+
+        while time.monotonic() < deadline:
+            twice = dice.random() < 0.1
+            patience = dice.choice([0.05, 0.5, 5.0, 35.0])
+            if twice:
+                with ThreadPoolExecutor(2) as pool:
+                    answers = list(pool.map(ask, [patience, 35.0]))
+            else:
+                answers = [ask(patience)]
+            for answer in answers:
+                if answer is not None:
+                    _note(answer, key, result)
+            # Who has an answer asks once more now and then: it must be the same.
+            if key in result.answered and dice.random() < 0.9:
+                return
+            retry_after = [float(each.headers.get("retry-after", 0)) for each in answers if each is not None]
+            time.sleep(dice.random() * max([0.2, *retry_after]) * 1.5)
+
+
+def _note(answer: httpx.Response, key: str, result: Run) -> None:
+    if answer.status_code == 201:
+        job = answer.json()["id"]
+        result.seen["201 again" if answer.headers.get("idempotent-replayed") else "201"] += 1
+        if result.answered.setdefault(key, job) != job:
+            result.differing.append(key)
+        return
+    is_problem = answer.headers.get("content-type", "").startswith("application/problem+json")
+    kind = answer.json()["type"].rpartition(":")[2] if is_problem else "of the gateway's own"
+    result.seen[f"{answer.status_code} {kind}"] += 1
+
+
+def _make_faults(over: threading.Event, dice: random.Random, made: Counter[str], pause: tuple[float, float]) -> None:
+    while not over.wait(dice.uniform(*pause)):
+        what = dice.choice(("slurmctld stopped", "slurmrestd killed", *["function killed"] * 4))
+        made[what] += 1
+        if what == "slurmctld stopped":
+            daemon = _main_pid("slurmctld")
+            cluster.run(["kill", "-STOP", daemon])
+            over.wait(dice.choice((0.3, 2.0, 11.0)))
+            cluster.run(["kill", "-CONT", daemon])
+        elif what == "slurmrestd killed":
+            cluster.run(["kill", "-KILL", _main_pid("slurmrestd")])
+        else:
+            # One of them: were all of them always starting anew, nothing would be in mid-submit.
+            for pid in dice.sample(processes := function_processes(), min(1, len(processes))):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _main_pid(unit: str) -> str:
+    return cluster.run(["systemctl", "show", "--property=MainPID", "--value", unit]).stdout.strip()
+
+
+def function_processes() -> list[int]:
+    """Give the processes in which the emulator runs the jobs function."""
+    emulator = Process("aws-emulator").pid()
+    found = []
+    for thread in Path(f"/proc/{emulator}/task").iterdir():
+        # Threads and processes come and go while one looks.
+        with contextlib.suppress(OSError):
+            for pid in (thread / "children").read_text().split():
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                found += [int(pid)] if b"JobsFunction" in command else []
+    return found

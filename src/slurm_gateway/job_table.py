@@ -1,0 +1,213 @@
+"""The table of jobs: what is known of each, by cluster, id and submit time, and each user's by time.
+
+Attributes of a record, beside the keys that template.yaml declares:
+
+    document    the job as JSON (job.py), without what follows
+    script      the SHA-256 of its script, where it came through this gateway
+    state, partition, name      of the document, to filter by
+    seen_at     when Slurm was asked for what the record says, in Unix milliseconds
+    expires_at  when DynamoDB may forget it, in Unix seconds
+
+A record is only replaced by later news: `seen_at` is a condition of every write. News from Slurm has the time just
+before Slurm was asked, an event the time it happened, so no event overrules what Slurm answered after it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from . import cursor as cursors
+from .aws import error_code, unavailable_on_failure
+from .job import unix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from botocore.client import BaseClient
+
+    from .job import Job
+
+INDEX = "by-user"
+LONGEST_PAGE = 500
+_DAY = 24 * 3600
+# Filters leave few jobs of many: a page is cut short after so many reads of up to 1 MB.
+_READS_A_PAGE = 8
+_READ = 1000
+_LAST = "9999999999#9999999999"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list is narrowed to; "" for not at all. `since` is in Unix seconds."""
+
+    state: str = ""
+    partition: str = ""
+    name: str = ""
+    since: int = 0
+
+    def key(self) -> tuple[str, ...]:
+        """Return what a cursor is tied to."""
+        return self.state, self.partition, self.name, str(self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record: the job, its key beside the id (Unix seconds), and its script's SHA-256, "" if none is known."""
+
+    job: Job
+    submitted: int
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a user's jobs, newest first, and the cursor of the next page, None after the last."""
+
+    jobs: list[Job]
+    next: str | None
+
+
+class JobTable:
+    """Records of jobs of one cluster, in a DynamoDB table. Every method raises UnavailableError if that fails."""
+
+    def __init__(self, dynamodb: BaseClient, table: str, *, cluster: str, keep_days: int) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._cluster = cluster
+        self._keep = keep_days * _DAY
+
+    def write(self, job: Job, *, seen_at: int, submitted: int = 0, script: str = "") -> dict[str, Any]:
+        """Return the write of a job's record, as `update_item` takes it and `TransactWriteItems` in its `Update`.
+
+        `submitted` is the job's key beside its id (Unix seconds), by default its submit time; `seen_at` is in
+        Unix milliseconds.
+        """
+        submitted = submitted or unix(job["submit_time"])
+        values = {
+            "document": {"S": json.dumps(job, separators=(",", ":"))},
+            "user": {"S": job["user"]},
+            "state": {"S": job["state"]},
+            "partition": {"S": job["partition"]},
+            "name": {"S": job["name"]},
+            "seen_at": {"N": str(seen_at)},
+            "expires_at": {"N": str(seen_at // 1000 + self._keep)},
+        }
+        if job["id"].isdigit():
+            # Parts of a job are found by their id only; the list has the whole.
+            values["listed"] = {"S": f"{submitted:010}#{int(job['id']):010}"}
+        if script:
+            values["script"] = {"S": script}
+        return {
+            "TableName": self._table,
+            "Key": {"job": {"S": self._key(job["id"])}, "submitted": {"N": str(submitted)}},
+            "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values),
+            # A user can write any submit time into a job's marker: nobody's record becomes another's by that.
+            "ConditionExpression": "attribute_not_exists(#seen_at) OR (#seen_at < :seen_at AND #user = :user)",
+            "ExpressionAttributeNames": {f"#{name}": name for name in values},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+        }
+
+    def refresh(self, job: Job, *, seen_at: int, submitted: int = 0, script: str = "") -> str:
+        """Write a job's record unless it holds later news; return the SHA-256 of its script, "" if none is known."""
+        with unavailable_on_failure("cannot keep the record of a job"):
+            try:
+                answer = self._dynamodb.update_item(
+                    **self.write(job, seen_at=seen_at, submitted=submitted, script=script),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as exc:
+                if error_code(exc) != "ConditionalCheckFailedException":
+                    raise
+                there = exc.response.get("Item") or {}
+                return _text(there, "script") if _text(there, "user") == job["user"] else ""
+        return _text(answer.get("Attributes", {}), "script")
+
+    def read(self, job_id: str, user: str) -> Kept | None:
+        """Return the record of the user's newest job of this id, or None."""
+        with unavailable_on_failure("cannot read the record of a job"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                KeyConditionExpression="#job = :job",
+                FilterExpression="#user = :user",
+                ExpressionAttributeNames={"#job": "job", "#user": "user"},
+                ExpressionAttributeValues={":job": {"S": self._key(job_id)}, ":user": {"S": user}},
+                ScanIndexForward=False,
+                ConsistentRead=True,
+            )
+        for item in answer["Items"]:
+            return Kept(json.loads(item["document"]["S"]), int(item["submitted"]["N"]), _text(item, "script"))
+        return None
+
+    def page(self, user: str, filters: Filters, *, limit: int, cursor: str = "") -> Page:
+        """Return up to `limit` of the user's jobs; Problem 400 if the cursor is of another user or other filters.
+
+        A page may be short, even empty, and still not be the last.
+        """
+        key = filters.key()
+        end = _just_before(cursors.read(cursor, user=user, filters=key)) if cursor else _LAST
+        found: list[Mapping[str, Any]] = []
+        start: dict[str, Any] | None = None
+        for _ in range(_READS_A_PAGE):
+            # Filtering comes after reading: with filters, few of many are left.
+            answer = self._query(user, filters, end, limit - len(found) if filters == Filters() else _READ, start)
+            found += answer["Items"]
+            start = answer.get("LastEvaluatedKey")
+            if start is None or len(found) >= limit:
+                break
+        place = found[limit - 1]["listed"]["S"] if len(found) > limit else start["listed"]["S"] if start else ""
+        jobs = [with_links(json.loads(item["document"]["S"]), _text(item, "script")) for item in found[:limit]]
+        return Page(jobs, cursors.make(place, user=user, filters=key) if place else None)
+
+    def _query(self, user: str, filters: Filters, end: str, limit: int, start: dict[str, Any] | None) -> dict[str, Any]:
+        wanted = {"state": filters.state, "partition": filters.partition, "name": filters.name}
+        wanted = {name: value for name, value in wanted.items() if value}
+        arguments: dict[str, Any] = {}
+        if wanted:
+            arguments["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in wanted)
+        if start:
+            arguments["ExclusiveStartKey"] = start
+        with unavailable_on_failure("cannot read the list of jobs"):
+            answer: dict[str, Any] = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=INDEX,
+                KeyConditionExpression="#user = :user AND #listed BETWEEN :begin AND :end",
+                ExpressionAttributeNames={
+                    "#user": "user", "#listed": "listed", **{f"#{name}": name for name in wanted},
+                },
+                ExpressionAttributeValues={
+                    ":user": {"S": user},
+                    ":begin": {"S": f"{filters.since:010}#"},
+                    ":end": {"S": end},
+                    **{f":{name}": {"S": value} for name, value in wanted.items()},
+                },
+                ScanIndexForward=False,
+                Limit=limit,
+                **arguments,
+            )  # fmt: skip
+        return answer
+
+    def _key(self, job_id: str) -> str:
+        return f"{self._cluster}#{job_id}"
+
+
+def with_links(job: Job, script: str) -> Job:
+    """Return a job as it is answered: with its script's SHA-256 and links to what belongs to it."""
+    links = {"self": f"/jobs/{job['id']}"}
+    if script:
+        links["script"] = f"/scripts/{script}"
+    return {**job, "script": script or None, "links": links}
+
+
+def _just_before(place: str) -> str:
+    """Return what sorts after every place before this one, and before this one."""
+    submitted, _, number = place.partition("#")
+    return f"{submitted}#{max(int(number) - 1, 0):010}~"
+
+
+def _text(item: Mapping[str, Mapping[str, str]], name: str) -> str:
+    return item.get(name, {}).get("S", "")

@@ -1,0 +1,138 @@
+"""One submit to Slurm, as submission.py sees it: send it, look for it, tell whether it may be forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import job as jobs
+from . import marker as markers
+from .job_id import JobId
+from .job_table import with_links
+from .slurm_errors import SlurmProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .api_version import ApiVersions
+    from .caller import Caller
+    from .sbatch import Translation
+    from .slurmrestd import Slurmrestd, Submitted
+    from .submission import Answer
+
+_SUBMIT_TIMEOUT = 10.0
+# Slurm answers a look in milliseconds, and in a second where its user has thousands of jobs.
+_LOOK_TIMEOUT = 4.0
+# Slurm forgets an ended job after MinJobAge: 300 s unless slurm.conf says otherwise, which ParallelCluster's does not.
+_REMEMBERS_FOR = 240.0
+_AROUND = 60  # seconds that clocks may differ by
+
+
+class SlurmSubmission:
+    """A submission.Slurm for one caller and one request.
+
+    `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
+    answer; `clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        slurmrestd: Slurmrestd,
+        versions: ApiVersions,
+        caller: Caller,
+        translate: Callable[[tuple[str, ...]], Translation],
+        *,
+        cluster: str,
+        ends_at: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._slurmrestd = slurmrestd
+        self._versions = versions
+        self._caller = caller
+        self._translate = translate
+        self._cluster = cluster
+        self._ends_at = ends_at
+        self._clock = clock
+
+    def submit(self, marker: str) -> Answer:
+        """Send the job with the marker in its `extra` field."""
+        timeout = max(1.0, min(_SUBMIT_TIMEOUT, self._ends_at - self._clock() - 2))
+
+        def send(versions: tuple[str, ...]) -> tuple[Translation, Submitted]:
+            translation = self._translate(versions)
+            body = marked(translation, marker)
+            return translation, self._slurmrestd.submit(
+                self._caller, translation.api_version, body, read_timeout=timeout
+            )
+
+        translation, submitted = self._versions.using(self._caller, send)
+        told = markers.find(marker)
+        job = jobs.submitted(
+            submitted.job_id,
+            user=self._caller.user,
+            cluster=self._cluster,
+            descriptions=translation.jobs,
+            submitted_at=told.submitted if told else int(self._clock()),
+        )
+        notices = [*translation.notices, *submitted.messages]
+        return with_links(job, told.script if told else "") | {"notices": notices}
+
+    def find(self, marker: str) -> Answer | None:
+        """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
+
+        def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
+            path = f"/slurm/{versions[0]}/jobs/"
+            answer = self._slurmrestd.call(self._caller, "GET", path, read_timeout=_LOOK_TIMEOUT)
+            return list(answer.document.get("jobs") or ())
+
+        records = self._versions.using(self._caller, look)
+        numbers = {
+            number
+            for item in records
+            if item.get("user_name") == self._caller.user and marker in str(item.get("extra") or "").split()
+            if (number := _number_of_whole(item))
+        }
+        if not numbers:
+            return None
+        job = jobs.read(records, JobId(min(numbers)), self._cluster)
+        told = markers.find(marker)
+        return with_links(job, told.script if told else "") | {"notices": []} if job else None
+
+    def may_have_forgotten(self, since: float) -> bool:
+        """Tell whether the caller may have had a job since then that Slurm has forgotten: accounting tells."""
+        if self._clock() - since < _REMEMBERS_FOR:
+            return False
+
+        def look(versions: tuple[str, ...]) -> list[Any]:
+            query = {
+                "users": self._caller.user,
+                "start_time": str(int(since) - _AROUND),
+                "end_time": str(int(since) + 2 * _AROUND),
+                # Also jobs that never became eligible to run count, by when they were submitted.
+                "usage_time_as_submit_time": "true",
+            }
+            path = f"/slurmdb/{versions[0]}/jobs/"
+            answer = self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
+            # Without accounting there is no such list, and an error says so.
+            return list(answer.document["jobs"]) if not answer.errors else [None]
+
+        try:
+            return bool(self._versions.using(self._caller, look))
+        except SlurmProblem:
+            return True
+
+
+def marked(translation: Translation, marker: str) -> dict[str, Any]:
+    """Return the body of a submit with the marker in its first job's `extra`, after what the user has there."""
+    first, *others = translation.jobs
+    first = first | {"extra": f"{first['extra']} {marker}" if first.get("extra") else marker}
+    return {"jobs": [first, *others]} if others else {"job": first}
+
+
+def _number_of_whole(item: Mapping[str, Any]) -> int:
+    """Return the number of the array or heterogeneous job that a record is part of, else its own."""
+    for name in ("array_job_id", "het_job_id"):
+        value = item.get(name)
+        number = value.get("number") if isinstance(value, dict) else value
+        if number:
+            return int(number)
+    return int(item["job_id"])
