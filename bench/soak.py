@@ -28,8 +28,8 @@ PROCESSES = ("gateway", "load-balancer", "aws-emulator")
 
 def kill_unit(unit: str) -> None:
     """Send SIGKILL to a daemon of the head node."""
-    shown = cluster.run(["systemctl", "show", "--property=MainPID", "--value", unit])
-    cluster.run(["kill", "-KILL", shown.stdout.strip()])
+    # By systemd: a unit that is just starting anew has the process id 0, and that would be ourselves.
+    cluster.run(["systemctl", "kill", "--kill-who=main", "--signal=KILL", unit])
 
 
 def kill_process(name: str) -> None:

@@ -27,6 +27,7 @@ from local.process import Process
 SCRIPT = "#!/bin/sh\n#SBATCH --hold --output=/dev/null\ntrue\n"
 LONGEST = 600.0  # seconds until a client gives its key up
 _TOKEN_RENEWAL = 1500.0
+_STARTED = 4.0  # seconds after which a process of the function has surely started
 
 
 @dataclass
@@ -150,31 +151,39 @@ def _make_faults(over: threading.Event, dice: random.Random, made: Counter[str],
         what = dice.choice(("slurmctld stopped", "slurmrestd killed", *["function killed"] * 4))
         made[what] += 1
         if what == "slurmctld stopped":
-            daemon = _main_pid("slurmctld")
-            cluster.run(["kill", "-STOP", daemon])
+            _signal("STOP", "slurmctld")
             over.wait(dice.choice((0.3, 2.0, 11.0)))
-            cluster.run(["kill", "-CONT", daemon])
+            _signal("CONT", "slurmctld")
         elif what == "slurmrestd killed":
-            cluster.run(["kill", "-KILL", _main_pid("slurmrestd")])
+            _signal("KILL", "slurmrestd")
         else:
-            # One of them: were all of them always starting anew, nothing would be in mid-submit.
+            # One that has started: where one dies at its start the emulator kills all others too, and nothing
+            # would ever be in mid-submit.
             for pid in dice.sample(processes := function_processes(), min(1, len(processes))):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def _main_pid(unit: str) -> str:
-    return cluster.run(["systemctl", "show", "--property=MainPID", "--value", unit]).stdout.strip()
+def _signal(name: str, unit: str) -> None:
+    # By systemd: a unit that is just starting anew has the process id 0, and that would be ourselves.
+    cluster.run(["systemctl", "kill", "--kill-who=main", f"--signal={name}", unit])
+
+
+def _age(process: Path) -> float:
+    """Give how many seconds ago a process began."""
+    started = int((process / "stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def function_processes() -> list[int]:
-    """Give the processes in which the emulator runs the jobs function."""
+    """Give the processes in which the emulator runs the jobs function, but those that are just starting."""
     emulator = Process("aws-emulator").pid()
     found = []
     for thread in Path(f"/proc/{emulator}/task").iterdir():
         # Threads and processes come and go while one looks.
         with contextlib.suppress(OSError):
             for pid in (thread / "children").read_text().split():
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-                found += [int(pid)] if b"JobsFunction" in command else []
+                process = Path(f"/proc/{pid}")
+                if b"JobsFunction" in (process / "cmdline").read_bytes() and _age(process) > _STARTED:
+                    found += [int(pid)]
     return found

@@ -137,5 +137,8 @@ def _raise_first_error(document: Mapping[str, Any], *, but: tuple[int, ...] = ()
 
 
 def _error(part: Mapping[str, Any]) -> dict[str, Any]:
-    error = part.get("error") or {}
-    return {"error_number": error.get("code") or 0, "error": error.get("message") or error.get("string") or ""}
+    """Return what went wrong for a part, told by an object where it was cancelled and by two members elsewhere."""
+    error = part.get("error")
+    if isinstance(error, dict):
+        return {"error_number": error.get("code") or 0, "error": error.get("message") or error.get("string") or ""}
+    return {"error_number": part.get("error_code") or 0, "error": error or "", "description": part.get("why") or ""}

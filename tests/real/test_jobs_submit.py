@@ -100,13 +100,12 @@ def test_a_submit_that_slurm_leaves_unanswered_is_found_when_it_answers_again(st
     query = f"?hold&job-name={name}"
     # The function knows the API versions by now: else it would ask for those, and send nothing.
     submit(stack, "alice", SCRIPT, "?dry_run=true")
-    daemon = slurm("systemctl", "show", "--property=MainPID", "--value", "slurmctld").strip()
-    slurm("kill", "-STOP", daemon)
+    slurm("systemctl", "kill", "--kill-who=main", "--signal=STOP", "slurmctld")
     try:
         unanswered = submit(stack, "alice", SCRIPT, query, Idempotency_Key=key)
         meanwhile = submit(stack, "alice", SCRIPT, query, Idempotency_Key=key)
     finally:
-        slurm("kill", "-CONT", daemon)
+        slurm("systemctl", "kill", "--kill-who=main", "--signal=CONT", "slurmctld")
     answer = wait_for(
         lambda: again if (again := submit(stack, "alice", SCRIPT, query, Idempotency_Key=key)).is_success else None,
         "the job's answer",

@@ -425,6 +425,22 @@ def test_a_requeue_goes_where_an_api_version_has_it_and_is_refused_elsewhere(cal
     assert (status, problem["type"]) == (422, "urn:slurm-gateway:problem:requeue-not-carried")
 
 
+def test_what_a_requeue_says_of_a_job_decides(call: Call, slurm: StandIn) -> None:
+    path = "/slurm/v0.0.45/job/12"
+    slurm.speak("v0.0.45", release="26.05.5")
+    part = {"job_id": 12, "step_id": "12", "error": "Job is pending execution", "error_code": 2024, "why": ""}
+    done = {**part, "error": "No error", "error_code": 0}
+    slurm.answers[f"GET {path}/requeue"] = [
+        (200, json.dumps({"status": [part]}).encode()),
+        (200, json.dumps({"status": [done]}).encode()),
+    ]
+    slurm.answers[f"GET {path}"] = (200, json.dumps({"jobs": [record()]}).encode())
+
+    status, _, problem = call("jobs-change", body='{"requeue": true}')
+    assert (status, problem["slurm"]["error_number"]) == (409, 2024)
+    assert call("jobs-change", body='{"requeue": true}')[0] == 202
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
