@@ -125,11 +125,12 @@ def test_many_submits_under_faults_make_one_job_a_key(stack: Stack) -> None:
 
 
 def test_scripts_are_their_owners_own(stack: Stack) -> None:
-    staged = stack.http.post(f"{stack.api}/scripts", content=SCRIPT, headers=stack.headers("alice"))
+    script = f"{SCRIPT}# {uuid.uuid4()}\n"
+    staged = stack.http.post(f"{stack.api}/scripts", content=script, headers=stack.headers("alice"))
     path = f"{stack.api}/scripts/{staged.json()['sha256']}"
 
     assert staged.status_code == 201
-    assert stack.http.get(path, headers=stack.headers("alice")).text == SCRIPT
+    assert stack.http.get(path, headers=stack.headers("alice")).text == script
     assert stack.http.get(path, headers=stack.headers("bob")).status_code == 404
 
 

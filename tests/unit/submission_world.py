@@ -200,6 +200,7 @@ def plainly(request: Request) -> Callable[[], Any]:
     return {
         "wait": lambda: world.pass_time(arguments[0]),
         "find": lambda: _find(world, arguments[0]),
+        "answers": lambda: _answers(world),
         "may_have_forgotten": lambda: _may_have_forgotten(world, arguments[0]),
         "submit": lambda: _submit(world, request, arguments[0]),
     }[name]
@@ -214,16 +215,20 @@ def _submit(world: World, request: Request, marker: str) -> Answer:
 
 
 def _find(world: World, marker: str) -> Answer | None:
+    job = world.remembered(marker)
+    _answers(world)
+    return {"id": job.job_id} if job else None
+
+
+def _answers(world: World) -> None:
     if world.frozen:
         world.pass_time(4)
         raise unknown()
-    job = world.remembered(marker)
     world.pass_time(0.1)
     for message in list(world.messages):
         message.overtaken -= 1
         if message.overtaken < 0:
             world.arrive(message)
-    return {"id": job.job_id} if job else None
 
 
 def _may_have_forgotten(world: World, since: float) -> bool:

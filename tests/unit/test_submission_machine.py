@@ -14,7 +14,7 @@ from slurm_gateway.problem import Problem
 
 # What a request can come to, and what it can do on the way: the test fails if its examples miss one.
 EVERY_TRANSITION = {
-    "claim", "submit", "answered", "release", "give_up", "find", "wait", "may_have_forgotten", "take_over",
+    "claim", "submit", "answered", "release", "give_up", "find", "wait", "answers", "may_have_forgotten", "take_over",
     "made the job", "answered again", "found by its marker", "killed", "store failed",
     "submit-in-progress", "submit-outcome-unknown", "submit-outcome-forgotten", "slurm-unreachable",
     "idempotency-key-reused",
@@ -143,10 +143,10 @@ class Submitting(RuleBasedStateMachine):
             request.step(w.before(lambda: None, w.unreachable()))
         self._reap()
 
-    @some_request_at("find")
+    @some_request_at("find", "answers")
     @rule(which=WHICH)
     def look_fails(self, which: int) -> None:
-        if request := self._pick(which, "find"):
+        if request := self._pick(which, "find", "answers"):
             request.step(w.before(lambda: None, w.unreachable()))
         self._reap()
 
