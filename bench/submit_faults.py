@@ -57,27 +57,32 @@ class Run:
         ]
 
 
-def run(keys: int, *, clients: int = 8, seed: int = 1, pause: tuple[float, float] = (0.5, 2.5)) -> Run:
-    """Submit under faults until each key has its answer; `pause` is how long nothing fails between two faults."""
+def run(keys: int, *, clients: int = 8, seed: int = 1) -> Run:
+    """Submit under faults until each key has its answer."""
     dice = random.Random(seed)
     name = f"once-{os.getpid()}-{seed}"
     result = Run(keys)
     env = stack_environment()
     over = threading.Event()
-    faults = threading.Thread(target=_make_faults, args=(over, random.Random(seed), result.faults, pause))
+    faults = [
+        threading.Thread(target=make, args=(over, random.Random(dice.random()), result.faults))
+        for make in (_stop_and_kill_daemons, _kill_functions)
+    ]
     begin = time.monotonic()
-    faults.start()
+    for each in faults:
+        each.start()
     try:
         with ThreadPoolExecutor(clients) as pool:
             clients_of_keys = [
                 pool.submit(_client, env["API"], f"{name}-{number}", name, random.Random(dice.random()), result)
                 for number in range(keys)
             ]
-            for each in clients_of_keys:
-                each.result()
+            for client in clients_of_keys:
+                client.result()
     finally:
         over.set()
-        faults.join()
+        for each in faults:
+            each.join()
     result.seconds = time.monotonic() - begin
     result.jobs = len(
         cluster.run(["squeue", "--noheader", "--states=all", f"--name={name}", "--format=%A"]).stdout.split()
@@ -146,22 +151,30 @@ def _note(answer: httpx.Response, key: str, result: Run) -> None:
     result.seen[f"{answer.status_code} {kind}"] += 1
 
 
-def _make_faults(over: threading.Event, dice: random.Random, made: Counter[str], pause: tuple[float, float]) -> None:
-    while not over.wait(dice.uniform(*pause)):
-        what = dice.choice(("slurmctld stopped", "slurmrestd killed", *["function killed"] * 4))
-        made[what] += 1
-        if what == "slurmctld stopped":
+def _stop_and_kill_daemons(over: threading.Event, dice: random.Random, made: Counter[str]) -> None:
+    """Stop slurmctld for a while or kill slurmrestd, now and then.
+
+    Between two of them there may be the 15 s in which Slurm answers without a gap, or not.
+    """
+    while not over.wait(dice.uniform(2, 35)):
+        if dice.random() < 0.6:
+            made["slurmctld stopped"] += 1
             _signal("STOP", "slurmctld")
             over.wait(dice.choice((0.3, 2.0, 11.0)))
             _signal("CONT", "slurmctld")
-        elif what == "slurmrestd killed":
-            _signal("KILL", "slurmrestd")
         else:
-            # One that has started: where one dies at its start the emulator kills all others too, and nothing
-            # would ever be in mid-submit.
-            for pid in dice.sample(processes := function_processes(), min(1, len(processes))):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            made["slurmrestd killed"] += 1
+            _signal("KILL", "slurmrestd")
+
+
+def _kill_functions(over: threading.Event, dice: random.Random, made: Counter[str]) -> None:
+    while not over.wait(dice.uniform(0.5, 2.5)):
+        # One that has started: where one dies at its start the emulator kills all others too, and nothing would ever
+        # be in mid-submit.
+        for pid in dice.sample(processes := function_processes(), min(1, len(processes))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                made["function killed"] += 1
 
 
 def _signal(name: str, unit: str) -> None:
