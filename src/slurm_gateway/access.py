@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 DEFAULT_LIFESPAN = 900
@@ -24,14 +25,32 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxGrant:
+    """Whom rules of the inbox may run jobs as: `rule` is a rule's name, or a pattern in which `*` is any text."""
+
+    rule: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """All rules, in the document's order."""
+    """All rules, in the document's order, and what it grants to rules of the inbox."""
 
     rules: tuple[Rule, ...]
+    inbox: tuple[InboxGrant, ...] = ()
 
     def rules_for(self, principal: str) -> tuple[Rule, ...]:
         """Return the rules that mean a principal; none means that it is mapped to nobody."""
         return tuple(rule for rule in self.rules if rule.principal == principal)
+
+    def may_run(self, rule: str, user: str) -> bool:
+        """Tell whether the inbox's rule of this name may run jobs as a Slurm user."""
+        return any(user in grant.users and fits(grant.rule, rule) for grant in self.inbox)
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Tell whether a text is what a pattern says: `*` stands for any text, all else for itself."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 def choose(rules: tuple[Rule, ...], user: str | None) -> tuple[Rule, str] | None:

@@ -9,6 +9,8 @@
       #   iam_role: arn:aws:iam::123456789012:role/Researcher
         users: [alice]                         # the first is the default
         lifespan: {default: 900, longest: 3600}  # seconds; may be left out
+    inbox:                                     # may be left out: then no object in the inbox becomes a job
+      - {rule: "nightly-*", users: [alice]}    # a rule's name, where * is any text, and whom it may run as
 
 Beyond these keys it may hold nothing: a misspelled one must not be taken for one left out.
 """
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import principals
-from .access import DEFAULT_LIFESPAN, LONGEST_LIFESPAN, Access, Rule
+from .access import DEFAULT_LIFESPAN, LONGEST_LIFESPAN, Access, InboxGrant, Rule
 from .aws import read_parameter
 from .errors import AccessDocumentError, UnavailableError
 from .users import is_name
@@ -40,6 +42,7 @@ _DEEPEST = 10
 # A token cannot be called back but by dropping its key: a day is long enough for one.
 _LONGEST_OF_ALL = 86_400
 _RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_INBOX_RULE = re.compile(r"[A-Za-z0-9*][A-Za-z0-9_.*-]{0,63}")
 _KINDS = {
     "iam_user": (principals.of_user, "an IAM user's ARN, such as arn:aws:iam::123456789012:user/alice"),
     "iam_role": (principals.of_role, "an IAM role's ARN, such as arn:aws:iam::123456789012:role/Researcher"),
@@ -131,7 +134,7 @@ class _Reader:
         if root is None:
             self.problems.append("the document is empty; it should have `version: 1` and `rules`")
             return Access(())
-        fields = self._fields(root, "the document", required=("version", "rules"))
+        fields = self._fields(root, "the document", required=("version", "rules"), optional=("inbox",))
         if "version" in fields and self._integer(fields["version"]) != 1:
             self._wrong(fields["version"], "version should be 1")
         names: set[str] = set()
@@ -144,7 +147,17 @@ class _Reader:
                 self._wrong(node, f"there is another rule named {rule.name}")
             names.add(rule.name)
             rules.append(rule)
-        return Access(tuple(rules))
+        grants = [self._grant(node) for node in self._items(fields.get("inbox"), "inbox")]
+        return Access(tuple(rules), tuple(grant for grant in grants if grant))
+
+    def _grant(self, node: yaml.Node) -> InboxGrant | None:
+        before = len(self.problems)
+        fields = self._fields(node, "an entry of inbox", required=("rule", "users"))
+        rule = self._text(fields.get("rule"), "rule")
+        if rule and not _INBOX_RULE.fullmatch(rule):
+            self._wrong(fields["rule"], "rule is 1 to 64 letters, digits, `_`, `.`, `-`, and `*` for any text")
+        users = self._users(fields.get("users"))
+        return None if len(self.problems) > before else InboxGrant(rule, users)
 
     def _rule(self, node: yaml.Node) -> Rule | None:
         before = len(self.problems)

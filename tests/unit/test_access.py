@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_gateway.access import Access, Rule, choose
+from slurm_gateway.access import Access, InboxGrant, Rule, choose
 
 ALICE = "arn:aws:iam::000000000000:user/alice"
 TEAM = "arn:aws:iam::000000000000:role/Team"
@@ -40,6 +40,24 @@ def test_a_user_of_another_principals_rule_is_not_to_be_had() -> None:
     rules = Access((rule("alice", ALICE, "alice"), rule("team", TEAM, "bob"))).rules_for(ALICE)
 
     assert choose(rules, "bob") is None
+
+
+def test_the_inbox_may_run_what_is_granted_to_it_and_nothing_else() -> None:
+    access = Access((), (InboxGrant("nightly-*", ("alice", "bob")), InboxGrant("once", ("carol",))))
+
+    assert access.may_run("nightly-build", "bob")
+    assert access.may_run("once", "carol")
+    assert not access.may_run("once", "bob")
+    assert not access.may_run("nightly", "alice")
+    assert not access.may_run("xnightly-", "alice")
+    assert not Access(()).may_run("once", "carol")
+
+
+def test_nothing_but_a_star_is_special_in_a_grant() -> None:
+    access = Access((), (InboxGrant("a.c*", ("alice",)),))
+
+    assert access.may_run("a.c", "alice")
+    assert not access.may_run("abc", "alice")
 
 
 names = st.sampled_from(["alice", "bob", "carol"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_gateway.access import Access, Rule, choose
+from slurm_gateway.access import Access, InboxGrant, Rule, choose
 from slurm_gateway.access_document import AccessDocument, parse
 from slurm_gateway.errors import AccessDocumentError, UnavailableError
 from slurm_gateway.users import forbidden_names
@@ -58,6 +58,14 @@ def test_a_document_without_rules_maps_nobody() -> None:
     assert parse("version: 1\nrules: []\n", forbidden=FORBIDDEN) == Access(())
 
 
+def test_what_is_granted_to_the_inbox_is_read() -> None:
+    text = "version: 1\nrules: []\ninbox:\n  - {rule: nightly-*, users: [alice, bob]}\n  - {rule: once, users: [carol]}"
+
+    access = parse(text, forbidden=FORBIDDEN)
+
+    assert access == Access((), (InboxGrant("nightly-*", ("alice", "bob")), InboxGrant("once", ("carol",))))
+
+
 def test_a_default_lifespan_is_never_beyond_the_longest() -> None:
     text = GOOD.replace("{default: 60, longest: 7200}", "{longest: 300}")
 
@@ -74,7 +82,7 @@ WRONG = {
     "a version in quotes": ('version: "1"\nrules: []', "line 1: version should be 1"),
     "a field unknown": (
         "version: 1\nrules: []\nruels: []",
-        "line 3: the document has no 'ruels'; it has version, rules",
+        "line 3: the document has no 'ruels'; it has version, rules, inbox",
     ),
     "a field twice": ("version: 1\nrules: []\nrules: []", "line 3: rules stands twice"),
     "rules as a mapping": ("version: 1\nrules: {}", "line 2: rules should be a list"),
@@ -159,6 +167,14 @@ WRONG |= {
         "line 6: a lifespan is a whole number of seconds from 1 to 86400",
     )
     for value in ("0", "-1", "86401", "1.5", "true", "'900'", "0777", "15:00", "999999999999")
+}
+WRONG |= {
+    "a grant without a user": ("version: 1\nrules: []\ninbox: [{rule: x}]", "line 3: an entry of inbox lacks users"),
+    "a grant to root": (
+        "version: 1\nrules: []\ninbox:\n  - {rule: x, users: [root]}",
+        "line 4: root never gets a token",
+    ),
+    "a grant to no rule": ("version: 1\nrules: []\ninbox: [{rule: a/b, users: [alice]}]", "line 3: rule is 1 to 64"),
 }
 WRONG["a default beyond the longest"] = (
     with_rule(f"- name: x\n  principal: {{{USER}}}\n  users: [alice]\n  lifespan: {{default: 61, longest: 60}}"),
