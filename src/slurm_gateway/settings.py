@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PARAMETER_NAME = re.compile(r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?")
+_QUEUE_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]*")
 _CLUSTER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DIRECTORY = re.compile(r"/(?:[A-Za-z0-9_./-]|\{user\})*")
@@ -155,6 +156,7 @@ class JobsSettings:
     job_record_days: int
     submissions_table: str
     bucket: str
+    head_node_queue_url: str
     log_level: str
 
     @classmethod
@@ -173,6 +175,7 @@ class JobsSettings:
             job_record_days=int(days) if days.isdigit() else 0,
             submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
             bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
+            head_node_queue_url=env.text("HEAD_NODE_QUEUE_URL", _QUEUE_URL, "the URL of the queue to the head node"),
             log_level=env.log_level(),
         )
         env.finish()

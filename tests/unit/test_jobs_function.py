@@ -63,6 +63,7 @@ def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
         "JOB_RECORD_DAYS": "400",
         "SUBMISSIONS_TABLE": "submissions",
         "BUCKET": "bucket",
+        "HEAD_NODE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
         "LOG_LEVEL": "INFO",
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -197,11 +197,16 @@ def test_the_bucket_takes_tls_only() -> None:
 # ---- head node -----------------------------------------------------------------------------------------------------
 
 
-def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else() -> None:
     allowed = {
-        (action, statement["Resource"])
+        (action, resource)
         for statement in head_node_policy().values()
-        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
     }
 
     assert allowed == {
@@ -209,7 +214,36 @@ def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
+        ("sqs:ReceiveMessage", "HeadNodeQueue.Arn"),
+        ("sqs:DeleteMessage", "HeadNodeQueue.Arn"),
+        ("sqs:ChangeMessageVisibility", "HeadNodeQueue.Arn"),
+        ("s3:GetObject", "Bucket.Arn/inbox/*"),
+        ("s3:GetObjectVersion", "Bucket.Arn/inbox/*"),
+        ("s3:PutObject", "Bucket.Arn/output/*"),
+        ("s3:AbortMultipartUpload", "Bucket.Arn/output/*"),
+        ("s3:PutObject", "Bucket.Arn/live/*"),
+        ("s3:AbortMultipartUpload", "Bucket.Arn/live/*"),
     }
+
+
+def test_only_the_inbox_and_jobs_functions_give_the_head_node_orders() -> None:
+    policy = requirements_resource("HeadNodeQueuePolicy")["Properties"]["PolicyDocument"]["Statement"]
+    [ordering] = [statement for statement in policy if statement["Action"] == "sqs:SendMessage"]
+
+    assert (ordering["Effect"], ordering["Principal"], ordering["Resource"]) == ("Deny", "*", "HeadNodeQueue.Arn")
+    assert ordering["Condition"] == {
+        "ArnNotEquals": {
+            "aws:PrincipalArn": [
+                f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("inbox", "jobs")
+            ]
+        }
+    }
+
+
+def test_an_order_that_cannot_be_carried_out_is_kept_aside() -> None:
+    queue = requirements_resource("HeadNodeQueue")["Properties"]
+
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": "HeadNodeDeadLetterQueue.Arn", "maxReceiveCount": 20}
 
 
 def test_the_head_node_reads_the_public_keys_of_this_gateway_only() -> None:
@@ -260,9 +294,27 @@ def test_every_output_is_exported_under_its_own_name() -> None:
     assert exports == {name: f"${{AWS::StackName}}-{name}" for name in exports}
 
 
-def test_job_scripts_are_forgotten_after_the_days_that_the_parameter_says() -> None:
-    rules = requirements_resource("Bucket", ScriptDays="30")["Properties"]["LifecycleConfiguration"]["Rules"]
+@pytest.mark.parametrize(
+    ("rule_id", "parameter", "prefix"),
+    [
+        ("forget-job-scripts", "ScriptDays", "scripts/"),
+        ("forget-inbox", "InboxDays", "inbox/"),
+        ("forget-job-output", "OutputDays", "output/"),
+    ],
+)
+def test_objects_are_forgotten_after_the_days_that_their_parameter_says(
+    rule_id: str, parameter: str, prefix: str
+) -> None:
+    bucket = requirements_resource("Bucket", **{parameter: "7"})["Properties"]
 
-    [rule] = [rule for rule in rules if rule["Id"] == "forget-job-scripts"]
+    [rule] = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == rule_id]
 
-    assert (rule["Prefix"], int(rule["ExpirationInDays"])) == ("scripts/", 30)
+    assert (rule["Prefix"], int(rule["ExpirationInDays"])) == (prefix, 7)
+
+
+def test_what_running_jobs_print_is_forgotten_with_all_its_versions_after_a_day() -> None:
+    rules = requirements_resource("Bucket")["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    [rule] = [rule for rule in rules if rule.get("Prefix") == "live/"]
+
+    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})

@@ -325,8 +325,9 @@ def test_a_function_is_given_the_settings_it_reads_and_no_other(
     variables = function(name, LogLevel=level)["Environment"]["Variables"]
     # Imported values stand for themselves as import:NAME; parameter names have no colon.
     slash = {key: "/" if key.endswith("PARAMETER") else "" for key in variables}
-    # CloudFormation makes small letters of a bucket's name.
-    environ = {key: value.replace("import:", slash[key]) for key, value in variables.items()} | {"BUCKET": "bucket"}
+    # CloudFormation makes small letters of a bucket's name, and a URL of a queue.
+    made = {"BUCKET": "bucket", "HEAD_NODE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/queue"}
+    environ = {key: value.replace("import:", slash[key]) for key, value in variables.items()} | made
 
     read = settings.from_environ(environ)
 
@@ -392,8 +393,8 @@ def test_a_role_reaches_only_what_is_named_and_keys_only_by_their_tag(role: str)
             assert "*" not in json.dumps(statement["Resource"])
 
 
-def test_the_jobs_role_reaches_its_tables_and_scripts_and_nothing_else() -> None:
-    scripts = ["KeepScripts", "TellMissingScriptsFromForbiddenOnes"]
+def test_the_jobs_role_reaches_its_tables_scripts_and_output_and_nothing_else() -> None:
+    scripts = ["KeepScripts", "TellMissingObjectsFromForbiddenOnes"]
     given = statements("JobsRole")
 
     assert {sid: (item["Action"], item["Resource"]) for sid, item in given.items()} == {
@@ -408,8 +409,10 @@ def test_the_jobs_role_reaches_its_tables_and_scripts_and_nothing_else() -> None
         ),
         scripts[0]: (["s3:GetObject", "s3:PutObject"], "import:BucketArn/scripts/*"),
         scripts[1]: ("s3:ListBucket", "import:BucketArn"),
+        "ReadOutput": ("s3:GetObject", ["import:BucketArn/output/*", "import:BucketArn/live/*"]),
+        "AskTheHeadNodeForWhatJobsPrint": ("sqs:SendMessage", "import:HeadNodeQueueArn"),
     }
-    assert given[scripts[1]]["Condition"] == {"StringLike": {"s3:prefix": "scripts/*"}}
+    assert given[scripts[1]]["Condition"] == {"StringLike": {"s3:prefix": ["scripts/*", "output/*", "live/*"]}}
     assert api_resource("JobsRole")["Properties"]["RoleName"] == f"{API_STACK}-jobs-{REGION}"
     assert api_resource("JobsRole")["Properties"]["ManagedPolicyArns"] == [
         "arn:aws:iam::aws:policy/service-role/AWSLambdaENIManagementAccess"
