@@ -1,10 +1,10 @@
 """The way from an object to a function that works on it, where ministack 1.5.33 goes it otherwise than AWS.
 
-    the event of S3             lacks the object's version, which AWS names where the bucket has versions
-    EventBridge to SQS          asks nobody; AWS asks the queue's policy, and drops what that does not allow
-    queues in memory            are rebuilt by one thread while another adds to them, and what was added is lost; and
-                                every message is looked at for each one that is received
-    MaximumConcurrency          of a template's parameter is text here, and no number: nothing is delivered
+the event of S3             lacks the object's version, which AWS names where the bucket has versions
+EventBridge to SQS          asks nobody; AWS asks the queue's policy, and drops what that does not allow
+queues in memory            are rebuilt by one thread while another adds to them, and what was added is lost; and
+                            every message is looked at for each one that is received
+MaximumConcurrency          of a template's parameter is text here, and no number: nothing is delivered
 """
 
 from __future__ import annotations
