@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from . import marker as markers
-from .errors import DeadLetterError, UnavailableError
+from .errors import DeadLetterError
 from .head_node_orders import InputOrder, input_path
 from .inbox_job import Input
 from .inbox_table import USER
@@ -105,22 +106,20 @@ class Inbox:
         """
         thing = message.written(self._bucket)
         known = self._table.find(thing)
-        if known is None or known.claim.answer is None:
-            if known and known.claim.sender_until > self._clock():
-                raise in_progress(2)
-            rule = self._deciding(thing, message.sent_at)
-            if rule is None:
-                return Taken.UNMATCHED
-            self._require_grant(rule, message.sent_at)
-            taken = self._submit(rule, self._input(thing, rule.user), ends_at)
-            known = self._table.find(thing)
-            if known is None or known.claim.answer is None:
-                raise UnavailableError("the job was made, and its record is not there yet")
-        else:
-            taken = Taken.KNOWN
-        if not known.ordered:
-            self._order(thing, known.claim)
-        return taken
+        if known is not None and known.claim.answer is not None:
+            if not known.ordered:
+                self._order(self._input(thing, known.claim.request), known.claim)
+            return Taken.KNOWN
+        if known is not None and known.claim.sender_until > self._clock():
+            raise in_progress(2)
+        rule = self._deciding(thing, message.sent_at)
+        if rule is None:
+            return Taken.UNMATCHED
+        self._require_grant(rule, message.sent_at)
+        of = self._input(thing, rule.user)
+        claim, again = self._submit(rule, of, ends_at)
+        self._order(of, claim)
+        return Taken.KNOWN if again else Taken.SUBMITTED
 
     def _deciding(self, thing: InboxObject, sent_at: float) -> InboxRule | None:
         if thing.key.endswith("/"):
@@ -144,7 +143,7 @@ class Inbox:
         path = input_path(self._input_directory, user=user, bucket=thing.bucket, key=thing.key, version=thing.version)
         return Input(thing, self._objects.size(thing), path)
 
-    def _submit(self, rule: InboxRule, of: Input, ends_at: float) -> Taken:
+    def _submit(self, rule: InboxRule, of: Input, ends_at: float) -> tuple[Claim, bool]:
         script = self._jobs.script(rule)
         caller = self._tokens.caller(rule.user)
         translate = self._jobs.translate(rule, script, of)
@@ -168,7 +167,10 @@ class Inbox:
         _logger.info("job of an object", extra={
             "object": str(of.thing), "rule": rule.name, "user": rule.user, "job": answer["id"], "again": again,
         })  # fmt: skip
-        return Taken.KNOWN if again else Taken.SUBMITTED
+        if not slurm.marker:
+            # Another delivery of the event made the job meanwhile, and tells the head node.
+            raise in_progress(2)
+        return replace(claim, marker=slurm.marker, answer=answer), again
 
     def _claim(self, rule: InboxRule, thing: InboxObject, caller: Caller, digest: str, ends_at: float) -> Claim:
         now = self._clock()
@@ -183,9 +185,9 @@ class Inbox:
             token_expires_at=caller.expires_at,
         )
 
-    def _order(self, thing: InboxObject, claim: Claim) -> None:
+    def _order(self, of: Input, claim: Claim) -> None:
         """Tell the head node of an object and its job: at least once, for the note of it comes after."""
-        of, marker = self._input(thing, claim.request), markers.find(claim.marker)
+        marker, thing = markers.find(claim.marker), of.thing
         if marker is None or claim.answer is None:
             raise ValueError(f"a claim without an answer, or with the marker {claim.marker!r}")
         self._orders.send(

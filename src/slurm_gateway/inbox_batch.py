@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .aws import unavailable_on_failure
 from .errors import DeadLetterError, UnavailableError
-from .inbox import is_slurms_trouble
+from .inbox import Taken, is_slurms_trouble
 from .inbox_message import Message
 from .problem import Problem
 
@@ -34,8 +34,7 @@ LONGEST_FAULT = 3600.0
 # A message needs a look at its object, a submit and four writes. Less is left for the next batch.
 _NEEDED = 15.0
 
-METRICS = ("InboxJobs", "InboxUnmatched", "InboxDeadLetters", "InboxRetries")
-_BY_OUTCOME = {"submitted": "InboxJobs", "unmatched": "InboxUnmatched"}
+_COUNTED = {Taken.SUBMITTED: "InboxJobs", Taken.KNOWN: "InboxKnown", Taken.UNMATCHED: "InboxUnmatched"}
 
 
 class InboxBatch:
@@ -90,7 +89,7 @@ class InboxBatch:
         retry_after, most = 0, LONGEST_AGE
         try:
             try:
-                counts[_BY_OUTCOME.get(self._inbox.take(message, ends_at=ends_at).value, "")] += 1
+                taken = self._inbox.take(message, ends_at=ends_at)
             except Problem as exc:
                 trouble = exc if is_slurms_trouble(exc) else None
                 retry_after, why = exc.retry_after or 0, exc.detail
@@ -102,6 +101,7 @@ class InboxBatch:
                 _logger.exception("unexpected error", extra={"message_id": message.message_id})
                 why, most = f"Unexpected error ({type(exc).__name__}): the function's log has it.", LONGEST_FAULT
             else:
+                counts[_COUNTED[taken]] += 1
                 return None, True
             if self._clock() - message.sent_at > most:
                 raise DeadLetterError(f"No job could be made for too long. At last: {why}")

@@ -122,7 +122,11 @@ def run(letters: DeadLetters, *, only: str = "", show: bool = False) -> int:
         left.append(letter)
     for letter in left:
         letters.leave(letter)
-    _say(f"{chosen} dead letters" if show else f"{chosen} sent back to the queue, {len(left)} left")
+    _say(
+        f"{chosen} dead letter{'' if chosen == 1 else 's'}"
+        if show
+        else f"{chosen} sent back to the queue, {len(left)} left"
+    )
     return chosen
 
 

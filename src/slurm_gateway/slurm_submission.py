@@ -33,7 +33,7 @@ class SlurmSubmission:
 
     `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
     answer; `clock` gives Unix seconds. `held` says that the job is held until we release it, which we do only once
-    its submit is settled.
+    its submit is settled. `marker` is the one that was sent or looked for last.
     """
 
     def __init__(
@@ -56,9 +56,11 @@ class SlurmSubmission:
         self._ends_at = ends_at
         self._clock = clock
         self._held = held
+        self.marker = ""
 
     def submit(self, marker: str) -> Answer:
         """Send the job with the marker in its `extra` field."""
+        self.marker = marker
         timeout = max(1.0, min(_SUBMIT_TIMEOUT, self._ends_at - self._clock() - 2))
 
         def send(versions: tuple[str, ...]) -> tuple[Translation, Submitted]:
@@ -82,6 +84,7 @@ class SlurmSubmission:
 
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
+        self.marker = marker
 
         def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
             path = f"/slurm/{versions[0]}/jobs/"

@@ -318,3 +318,45 @@ def test_what_running_jobs_print_is_forgotten_with_all_its_versions_after_a_day(
     [rule] = [rule for rule in rules if rule.get("Prefix") == "live/"]
 
     assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
+
+
+# ---- the inbox -----------------------------------------------------------------------------------------------------
+
+
+def test_the_bucket_tells_eventbridge_of_its_objects() -> None:
+    told = requirements_resource("Bucket")["Properties"]["NotificationConfiguration"]
+
+    assert told == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_who_writes_one_prefix_of_the_bucket_writes_no_other() -> None:
+    def role(name: str) -> str:
+        return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+    operator = role(f"slurm-gateway-requirements-operator-{REGION}")
+    jobs, inbox = (role(f"{API_STACK}-{name}-{REGION}") for name in ("jobs", "inbox"))
+    head_node = role("parallelcluster/*/*-RoleHeadNode-*")
+    found = requirements_resource("BucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
+    kept_out = {
+        resource.removeprefix("Bucket.Arn/"): each["Condition"]
+        for each in found
+        for resource in listed(each["Resource"])
+        if "s3:PutObject" in listed(each["Action"]) and (each["Effect"], each["Principal"]) == ("Deny", "*")
+    }
+
+    assert kept_out == {
+        "rules/*": {"ArnNotEquals": {"aws:PrincipalArn": operator}},
+        "scripts/*": {"ArnNotEquals": {"aws:PrincipalArn": [jobs, inbox]}},
+        "output/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "live/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "inbox/*": {"ArnLike": {"aws:PrincipalArn": [operator, jobs, inbox, head_node]}},
+    }
+
+
+def test_a_pipeline_may_write_objects_into_the_inbox_and_nothing_else() -> None:
+    [statement] = requirements_resource("InboxWriterPolicy")["Properties"]["PolicyDocument"]["Statement"]
+
+    assert (statement["Action"], statement["Resource"]) == (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "Bucket.Arn/inbox/*",
+    )

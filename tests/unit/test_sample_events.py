@@ -12,7 +12,7 @@ from templates_under_test import api_body, operations
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-EVENTS = sorted((CHECKOUT / "events").glob("*.json"))
+EVENTS = sorted(path for path in (CHECKOUT / "events").glob("*.json") if not path.name.startswith("inbox-"))
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
 TOKEN_EVENTS = [path for path in EVENTS if path.name.startswith("token-")]
 

@@ -24,7 +24,7 @@ from templates_under_test import (
 
 from local.address import CHECKOUT
 from local.template import load
-from slurm_gateway.settings import AuthorizerSettings, JobsSettings, JwksSettings, TokenSettings
+from slurm_gateway.settings import AuthorizerSettings, InboxSettings, JobsSettings, JwksSettings, TokenSettings
 
 PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
 NATIVE_ROUTES = {
@@ -36,7 +36,8 @@ NATIVE_ROUTES = {
     "GET /openapi",
     "GET /openapi/{proxy+}",
 }
-FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction"}
+RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
+FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "InboxFunction"}
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
 EXTENSIONS = {
@@ -317,17 +318,21 @@ def test_there_are_no_other_functions() -> None:
         ("TokenFunction", TokenSettings),
         ("JwksFunction", JwksSettings),
         ("JobsFunction", JobsSettings),
+        ("InboxFunction", InboxSettings),
     ],
 )
 def test_a_function_is_given_the_settings_it_reads_and_no_other(
-    name: str, settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings], level: str
+    name: str,
+    settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings | InboxSettings],
+    level: str,
 ) -> None:
     variables = function(name, LogLevel=level)["Environment"]["Variables"]
     # Imported values stand for themselves as import:NAME; parameter names have no colon.
     slash = {key: "/" if key.endswith("PARAMETER") else "" for key in variables}
     # CloudFormation makes small letters of a bucket's name, and a URL of a queue.
-    made = {"BUCKET": "bucket", "HEAD_NODE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/queue"}
-    environ = {key: value.replace("import:", slash[key]) for key, value in variables.items()} | made
+    queue = "https://sqs.us-east-1.amazonaws.com/123456789012/queue"
+    made = {"BUCKET": "bucket", "HEAD_NODE_QUEUE_URL": queue, "INBOX_QUEUE_URL": queue, "DEAD_LETTERS_URL": queue}
+    environ = {key: made.get(key, value.replace("import:", slash[key])) for key, value in variables.items()}
 
     read = settings.from_environ(environ)
 
@@ -518,3 +523,85 @@ def test_every_import_is_an_export_of_the_requirements() -> None:
 
     assert json.dumps(translated()["Resources"]).count("Fn::ImportValue") > len(imported) > 0
     assert imported - set(requirements()["Outputs"]) == set()
+
+
+# ---- the inbox ----------------------------------------------------------------------------------------------------
+
+
+def test_the_inbox_hears_of_objects_that_are_written_under_its_prefix_in_its_bucket() -> None:
+    assert api_resource("InboxRule")["Properties"]["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": ["import:BucketName"]}, "object": {"key": [{"prefix": "inbox/"}]}},
+    }
+
+
+def test_the_queue_waits_six_times_as_long_as_a_batch_may_take() -> None:
+    assert api_resource("InboxQueue")["Properties"]["VisibilityTimeout"] == 6 * function("InboxFunction")["Timeout"]
+
+
+def test_a_batch_fails_by_message_and_no_more_batches_run_than_the_parameter_says() -> None:
+    mapping = api_resource("InboxEvents", InboxConcurrency="7")["Properties"]
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": "7"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "besides"),
+    [
+        ("InboxQueuePolicy", {"aws:PrincipalArn": "import:OperatorRoleArn"}),
+        ("InboxDeadLetterQueuePolicy", {"aws:PrincipalArn": "InboxRole.Arn"}),
+    ],
+)
+def test_only_the_rule_sends_to_the_inboxs_queues_and_who_has_to_besides(policy: str, besides: dict[str, str]) -> None:
+    found = api_resource(policy)["Properties"]["PolicyDocument"]["Statement"]
+    sending = {each["Effect"]: each for each in found if each["Action"] == "sqs:SendMessage"}
+
+    assert sending["Allow"]["Principal"] == {"Service": "events.amazonaws.com"}
+    assert sending["Allow"]["Condition"] == {"ArnEquals": {"aws:SourceArn": "InboxRule.Arn"}}
+    assert (sending["Deny"]["Principal"], sending["Deny"]["Condition"]) == (
+        "*",
+        {"ArnNotEquals": {"aws:SourceArn": "InboxRule.Arn", **besides}},
+    )
+
+
+def test_the_inbox_role_reaches_what_it_works_on_and_nothing_else() -> None:
+    given = statements("InboxRole")
+    bucket = "import:BucketArn"
+
+    assert {sid: (item["Action"], item["Resource"]) for sid, item in given.items()} == {
+        "WriteItsLog": (["logs:CreateLogStream", "logs:PutLogEvents"], "InboxLogGroup.Arn"),
+        "TakeMessages": (
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+            "InboxQueue.Arn",
+        ),
+        "PutAsideWhatCannotBecomeAJob": ("sqs:SendMessage", "InboxDeadLetterQueue.Arn"),
+        "OrderTheHeadNode": ("sqs:SendMessage", "import:HeadNodeQueueArn"),
+        "ReadTheKeyListAndTheAccessDocument": (
+            "ssm:GetParameter",
+            ["import:KeysParameterArn", "import:AccessParameterArn"],
+        ),
+        "Sign": ("kms:Sign", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
+        "ReadRules": ("s3:GetObject", f"{bucket}/rules/*"),
+        "LookUpObjects": (["s3:GetObject", "s3:GetObjectVersion"], f"{bucket}/inbox/*"),
+        "KeepScripts": (["s3:GetObject", "s3:PutObject"], f"{bucket}/scripts/*"),
+        "ListRulesAndTellMissingObjectsFromForbiddenOnes": ("s3:ListBucket", bucket),
+        "SubmitOnce": (
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            "InboxTable.Arn",
+        ),
+        "KeepRecordsOfJobs": ("dynamodb:UpdateItem", "JobsTable.Arn"),
+    }
+    assert given["Sign"]["Condition"]["StringEquals"] == {
+        "aws:ResourceTag/slurm-gateway:requirements-stack": "slurm-gateway-requirements",
+        "kms:SigningAlgorithm": RS256,
+    }
+    assert api_resource("InboxRole")["Properties"]["RoleName"] == f"{API_STACK}-inbox-{REGION}"
+
+
+def test_an_alarm_looks_at_the_count_of_dead_letters_that_the_function_writes() -> None:
+    alarm = api_resource("InboxDeadLettersAlarm")["Properties"]
+
+    assert alarm["Namespace"] == function("InboxFunction")["Environment"]["Variables"]["METRICS_NAMESPACE"]
+    assert alarm["MetricName"] in (CHECKOUT / "src/slurm_gateway/inbox_batch.py").read_text()
