@@ -112,32 +112,29 @@ class Inbox:
             return Taken.KNOWN
         if known is not None and known.claim.sender_until > self._clock():
             raise in_progress(2)
-        rule = self._deciding(thing, message.sent_at)
+        if thing.key.endswith("/"):
+            return Taken.UNMATCHED  # what consoles show as a folder
+        # What was mended before the message was sent counts: nothing is put aside, or left, by what was read earlier.
+        try:
+            taken = self._make(thing, 0.0, ends_at)
+        except DeadLetterError:
+            taken = Taken.UNMATCHED
+        return taken if taken is not Taken.UNMATCHED else self._make(thing, message.sent_at, ends_at)
+
+    def _make(self, thing: InboxObject, since: float, ends_at: float) -> Taken:
+        """Make the job of an object that has none, by rules and grants that were read at `since` or later."""
+        rule = self._rules(since).deciding(thing.key)
         if rule is None:
             return Taken.UNMATCHED
-        self._require_grant(rule, message.sent_at)
+        if not self._access(since).may_run(rule.name, rule.user):
+            raise DeadLetterError(
+                f"The access document does not grant the rule {rule.name} the user {rule.user}. Add "
+                f"{{rule: {rule.name}, users: [{rule.user}]}} to its inbox, or name another user in the rule."
+            )
         of = self._input(thing, rule.user)
         claim, again = self._submit(rule, of, ends_at)
         self._order(of, claim)
         return Taken.KNOWN if again else Taken.SUBMITTED
-
-    def _deciding(self, thing: InboxObject, sent_at: float) -> InboxRule | None:
-        if thing.key.endswith("/"):
-            return None  # what consoles show as a folder
-        try:
-            rule = self._rules(0.0).deciding(thing.key)
-        except DeadLetterError:
-            rule = None
-        # A rule that stood there before the object did counts: only after a look at all of them is there none.
-        return rule or self._rules(sent_at).deciding(thing.key)
-
-    def _require_grant(self, rule: InboxRule, sent_at: float) -> None:
-        if self._access(0.0).may_run(rule.name, rule.user) or self._access(sent_at).may_run(rule.name, rule.user):
-            return
-        raise DeadLetterError(
-            f"The access document does not grant the rule {rule.name} the user {rule.user}. Add "
-            f"{{rule: {rule.name}, users: [{rule.user}]}} to its inbox, or name another user in the rule."
-        )
 
     def _input(self, thing: InboxObject, user: str) -> Input:
         path = input_path(self._input_directory, user=user, bucket=thing.bucket, key=thing.key, version=thing.version)

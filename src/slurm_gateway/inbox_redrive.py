@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,20 +33,22 @@ _NO_REASON = "no reason is known: the function ended without an answer each time
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter: the message, the object it is about, and why it became no job."""
+    """A dead letter: the message, the object it is about, why it became no job, and since when (Unix seconds)."""
 
     message_id: str
     receipt: str
     body: str
     about: str
     reason: str
+    since: float
 
     @classmethod
     def read(cls, message: dict[str, Any]) -> Letter:
         """Take a message as SQS gives it."""
         reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", _NO_REASON)
         body = str(message["Body"])
-        return cls(str(message["MessageId"]), str(message["ReceiptHandle"]), body, _about(body), reason)
+        since = int(message["Attributes"]["SentTimestamp"]) / 1000
+        return cls(str(message["MessageId"]), str(message["ReceiptHandle"]), body, _about(body), reason, since)
 
 
 class DeadLetters:
@@ -67,6 +70,7 @@ class DeadLetters:
                 VisibilityTimeout=_HIDDEN,
                 WaitTimeSeconds=1,
                 MessageAttributeNames=["reason"],
+                AttributeNames=["SentTimestamp"],
             )
             letters = [Letter.read(message) for message in answer.get("Messages", ())]
             fresh = [letter for letter in letters if letter.message_id not in seen]
@@ -110,10 +114,11 @@ def of_stack(session: Session, stack: str) -> DeadLetters:
 
 def run(letters: DeadLetters, *, only: str = "", show: bool = False) -> int:
     """Send back the letters whose object or reason has `only` in it, or just show them; return how many."""
-    chosen = 0
+    chosen, begin = 0, time.time()
     left: list[Letter] = []
     for letter in letters.each():
-        if only in letter.about or only in letter.reason:
+        # What was sent back and is dead again is left for the next time.
+        if letter.since < begin and (only in letter.about or only in letter.reason):
             chosen += 1
             _say(f"{letter.about}\n  {letter.reason}")
             if not show:
