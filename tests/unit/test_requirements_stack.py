@@ -19,7 +19,7 @@ from templates_under_test import (
 )
 
 from local.intrinsics import TemplateError
-from slurm_gateway.access_document import parse
+from slurm_gateway.access_reader import parse
 
 SIGNERS = [f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("token", "inbox")]
 TAG = "slurm-gateway:requirements-stack"
