@@ -21,7 +21,7 @@ from slurm_gateway.principals import IamRole, IamUser, IdentityCenter
 from slurm_gateway.users import forbidden_names
 
 if TYPE_CHECKING:
-    from emulation import Aws, LogLines
+    from emulation import Aws
 
 
 FORBIDDEN = forbidden_names(default_user_sudo=True)
@@ -272,9 +272,8 @@ MEANT = {
         Oidc("https://id.example.org/realms/hpc", (("groups", "*hpc*"),)),
     ),
     "a user of Identity Center": (
-        "identity_center: {role: arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-west-1/"
-        "AWSReservedSSO_Op_0123456789abcdef, session: alice@example.org}",
-        IdentityCenter(SSO, "alice@example.org"),
+        f"identity_center: {{role: {SSO.replace('role/', 'role/aws-reserved/sso.amazonaws.com/')}, session: a@b.org}}",
+        IdentityCenter(SSO, "a@b.org"),
     ),
 }
 

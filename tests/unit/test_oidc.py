@@ -50,7 +50,10 @@ def test_every_claim_that_a_rule_names_has_to_fit() -> None:
 
     assert rule.mismatch(principal(PUSH)) == ""
     assert rule.mismatch(principal(PUSH | {"repository_id": "740"})) == "the claim repository_id is '740', not '74'"
-    assert rule.mismatch(principal(PUSH | {"ref": "refs/tags/v1"})) == "the claim ref is 'refs/tags/v1', not 'refs/heads/*'"
+    assert (
+        rule.mismatch(principal(PUSH | {"ref": "refs/tags/v1"}))
+        == "the claim ref is 'refs/tags/v1', not 'refs/heads/*'"
+    )
     without = {name: value for name, value in PUSH.items() if name != "ref"}
     assert rule.mismatch(principal(without)) == "the token has no claim ref"
 

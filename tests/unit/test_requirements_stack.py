@@ -209,6 +209,7 @@ def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
+        ("s3:PutObject", "Bucket.Arn/headnode-state/users.json"),
     }
 
 
