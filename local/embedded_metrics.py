@@ -18,7 +18,7 @@ def read() -> None:
     def invoking(*arguments: Any, **named: Any) -> dict[str, Any]:  # noqa: ANN401 (ministack's own, passed on)
         result: dict[str, Any] = invoke(*arguments, **named)
         for line in str(result.get("log") or "").splitlines():
-            if line.startswith('{"_aws"'):
+            if '"CloudWatchMetrics"' in line:
                 _count(json.loads(line))
         return result
 
@@ -32,7 +32,9 @@ def _count(line: dict[str, Any]) -> None:
     for directive in head["CloudWatchMetrics"]:
         data = [
             {"MetricName": metric["Name"], "Unit": metric["Unit"], "Value": line[metric["Name"]],
-             "Timestamp": head["Timestamp"] / 1000}
+             "Timestamp": head["Timestamp"] / 1000,
+             "Dimensions": [{"Name": name, "Value": line[name]} for name in names]}
             for metric in directive["Metrics"]
+            for names in directive["Dimensions"]
         ]  # fmt: skip
         cloudwatch._put_metric_data({}, {"Namespace": directive["Namespace"], "MetricData": data}, False, True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
-from . import aws, logs, metrics
+from . import aws, logs
 from .access_document import AccessDocument
 from .api_version import ApiVersions
 from .cached import Cached
+from .eligible_users import KEY, EligibleUsersReader
 from .head_node_orders import HeadNodeOrders
 from .inbox import Inbox
 from .inbox_batch import InboxBatch
@@ -20,6 +20,7 @@ from .inbox_rules import RuleBook
 from .inbox_table import InboxTable
 from .job_table import JobTable
 from .keys import read_key_list
+from .s3_object import S3Object
 from .scripts import Scripts
 from .settings import InboxSettings
 from .short_tokens import ShortTokens
@@ -56,6 +57,7 @@ def build(environ: Mapping[str, str]) -> InboxBatch:
         tokens=ShortTokens(
             Mint(aws.client(session, "kms")),
             Cached(lambda: read_key_list(ssm, settings.keys_parameter)).get,
+            Cached(EligibleUsersReader(S3Object(session, settings.bucket, KEY)).read).get,
             clock=time.time,
         ),
         slurmrestd=slurmrestd,
@@ -74,7 +76,6 @@ def build(environ: Mapping[str, str]) -> InboxBatch:
         sqs,
         queue_url=settings.inbox_queue_url,
         dead_letters_url=settings.dead_letters_url,
-        emit=partial(metrics.emit, settings.metrics_namespace),
         clock=time.time,
     )
 

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from . import metrics
 from .aws import unavailable_on_failure
 from .errors import DeadLetterError, UnavailableError
 from .inbox import Taken, is_slurms_trouble
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from .inbox import Inbox
 
 _logger = logging.getLogger(__name__)
+# What is counted is counted at every log level.
+_counts = logging.getLogger(f"{__name__}.counts")
+_counts.setLevel(logging.INFO)
 
 SHORTEST_DELAY, LONGEST_DELAY = 5.0, 900.0
 # The queue forgets after 14 days, in silence: before that the object becomes a dead letter.
@@ -38,10 +42,7 @@ _COUNTED = {Taken.SUBMITTED: "InboxJobs", Taken.KNOWN: "InboxKnown", Taken.UNMAT
 
 
 class InboxBatch:
-    """Answers Lambda's event of a batch.
-
-    `emit` counts; `clock` gives Unix seconds.
-    """
+    """Answers Lambda's event of a batch. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -50,7 +51,6 @@ class InboxBatch:
         *,
         queue_url: str,
         dead_letters_url: str,
-        emit: Callable[[Mapping[str, int]], None],
         clock: Callable[[], float],
         dice: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -58,7 +58,6 @@ class InboxBatch:
         self._sqs = sqs
         self._queue_url = queue_url
         self._dead_letters_url = dead_letters_url
-        self._emit = emit
         self._clock = clock
         self._dice = dice
 
@@ -80,7 +79,8 @@ class InboxBatch:
             if not done:
                 counts["InboxRetries"] += 1
                 failures.append({"itemIdentifier": message.message_id})
-        self._emit(counts)
+        # Why messages come again or are put aside has lines of its own.
+        _counts.info("batch", extra=metrics.counts(counts))
         return {"batchItemFailures": failures}
 
     def _take(self, message: Message, ends_at: float, counts: Counter[str]) -> tuple[Problem | None, bool]:

@@ -18,13 +18,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .errors import InboxRuleError
+from .errors import AccessDocumentError, InboxRuleError
 from .scripts import is_digest
 from .users import is_name
-from .yaml_nodes import NodeReader, YamlError, compose
+from .yaml_nodes import NodeReader, compose
 
 if TYPE_CHECKING:
-    from .yaml_nodes import Node
+    from yaml import Node
 
 INBOX = "inbox/"
 LONGEST = 256 * 1024
@@ -78,9 +78,10 @@ def parse(name: str, text: str, *, forbidden: frozenset[str]) -> InboxRule:
     if len(text.encode()) > LONGEST:
         raise InboxRuleError([f"it is longer than {LONGEST} bytes; stage the script, and give script_sha256"])
     try:
-        root = compose(text)
-    except YamlError as exc:
-        raise InboxRuleError([str(exc)]) from exc
+        root = compose(text, longest=LONGEST)
+    except AccessDocumentError as exc:
+        # What both kinds of documents are made of is read in one place.
+        raise InboxRuleError(exc.problems) from exc
     if root is None:
         raise InboxRuleError([f"it is empty; it should have {', '.join(_REQUIRED)} and a script"])
     reader = _Reader(forbidden)
@@ -97,7 +98,7 @@ class _Reader(NodeReader):
 
     def rule(self, name: str, root: Node) -> tuple[KeyPattern | None, InboxRule | None]:
         """Return the key pattern, if it can be read, and the rule, if all of it can."""
-        fields = self.fields(root, "a rule", _REQUIRED, _OPTIONAL)
+        fields = self.fields(root, "a rule", required=_REQUIRED, optional=_OPTIONAL)
         if "version" in fields and self.integer(fields["version"]) != 1:
             self.wrong(fields["version"], "version should be 1")
         key = self._key(fields.get("key"))
@@ -145,7 +146,7 @@ class _Reader(NodeReader):
 
     def _options(self, node: Node | None) -> tuple[tuple[str, str | int | bool | None], ...]:
         options: list[tuple[str, str | int | bool | None]] = []
-        for name, key, value in self.pairs(node, "options") if node is not None else []:
+        for name, (key, value) in self.pairs(node, "options").items() if node is not None else ():
             if name in _NOT_A_RULES:
                 self.wrong(key, f"{name} is no option of a rule: its jobs are held until their input is there, and "
                            "their script stands in script")  # fmt: skip
@@ -154,7 +155,7 @@ class _Reader(NodeReader):
 
     def _environment(self, node: Node | None) -> tuple[tuple[str, str], ...]:
         variables: list[tuple[str, str]] = []
-        for name, key, value in self.pairs(node, "environment") if node is not None else []:
+        for name, (key, value) in self.pairs(node, "environment").items() if node is not None else ():
             text = self.text(value, name)
             if not _VARIABLE.fullmatch(name):
                 self.wrong(key, f"{name!r} is not the name of a variable")

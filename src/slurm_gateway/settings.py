@@ -25,7 +25,6 @@ _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
 _DAYS = re.compile(r"[1-9][0-9]{0,3}")
 _QUEUE_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]+")
-_NAMESPACE = re.compile(r"[A-Za-z0-9._/#:-]{1,255}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -72,6 +71,7 @@ class _Environment:
 _KEYS = "the list of KMS signing keys"
 _ACCESS = "the access document"
 _SUDO = "whether the images' default users have sudo, and so may get no token"
+_BUCKET_NAME = "the bucket's name"
 _HEAD_NODE = "whether tokens of `scontrol token` pass on /slurm and /slurmdb"
 
 
@@ -119,10 +119,11 @@ class AuthorizerSettings:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """Settings of the function behind POST /token."""
+    """Settings of the function behind POST /token and POST /token/oidc/{issuer}."""
 
     keys_parameter: str
     access_parameter: str
+    bucket: str
     default_user_sudo: bool
     log_level: str
 
@@ -133,6 +134,7 @@ class TokenSettings:
         settings = cls(
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             access_parameter=env.parameter_name("ACCESS_PARAMETER", _ACCESS),
+            bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
             log_level=env.log_level(),
         )
@@ -174,7 +176,7 @@ class JobsSettings:
             jobs_table=env.text("JOBS_TABLE", _TABLE, "the name of the table of jobs"),
             job_record_days=int(days) if days.isdigit() else 0,
             submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
-            bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
+            bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             head_node_queue_url=env.text("HEAD_NODE_QUEUE_URL", _QUEUE_URL, "the URL of the queue to the head node"),
             log_level=env.log_level(),
         )
@@ -205,7 +207,6 @@ class InboxSettings:
     inbox_queue_url: str
     dead_letters_url: str
     head_node_queue_url: str
-    metrics_namespace: str
     log_level: str
 
     @classmethod
@@ -229,11 +230,10 @@ class InboxSettings:
             jobs_table=env.text("JOBS_TABLE", _TABLE, "the name of the table of jobs"),
             job_record_days=int(days) if days.isdigit() else 0,
             inbox_table=env.text("INBOX_TABLE", _TABLE, "the name of the table of the inbox's objects"),
-            bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
+            bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             inbox_queue_url=env.text("INBOX_QUEUE_URL", _QUEUE_URL, "the URL of the inbox's queue"),
             dead_letters_url=env.text("DEAD_LETTERS_URL", _QUEUE_URL, "the URL of the inbox's dead-letter queue"),
             head_node_queue_url=env.text("HEAD_NODE_QUEUE_URL", _QUEUE_URL, "the URL of the queue to the head node"),
-            metrics_namespace=env.text("METRICS_NAMESPACE", _NAMESPACE, "the namespace of this stack's metrics"),
             log_level=env.log_level(),
         )
         env.finish()

@@ -6,11 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from .caller import Caller
-from .errors import UnavailableError
+from .errors import DeadLetterError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .eligible_users import EligibleUsers
     from .keys import KeyList
     from .tokens import Mint
 
@@ -22,19 +23,39 @@ _LEAST_LEFT = 60
 
 
 class ShortTokens:
-    """Makes a user's token and uses it again while it is good for long enough. `clock` gives Unix seconds."""
+    """Makes a user's token and uses it again while it is good for long enough.
 
-    def __init__(self, mint: Mint, key_list: Callable[[], KeyList], *, clock: Callable[[], float]) -> None:
+    `key_list` and `eligible` give the keys and the users whom the head node knows, as of now, or raise
+    UnavailableError; `clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        mint: Mint,
+        key_list: Callable[[], KeyList],
+        eligible: Callable[[], EligibleUsers],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._mint = mint
         self._key_list = key_list
+        self._eligible = eligible
         self._clock = clock
         self._held: dict[str, Caller] = {}
 
     def caller(self, user: str) -> Caller:
         """Return the user with a token of its own; UnavailableError if none can be made.
 
-        Who calls this has decided that `user` may be acted as.
+        Who calls this has decided that `user` may be acted as. DeadLetterError if the head node does not know the user.
         """
+        eligible = self._eligible()
+        # It may have grown old since it was read.
+        eligible.require_recent(self._clock())
+        if user not in eligible.users:
+            raise DeadLetterError(
+                f"The head node knows no user {user} who may have a token: one whose number is 1000 or above, and "
+                "without sudo. It looks every 5 minutes."
+            )
         held = self._held.get(user)
         if held is None or held.expires_at - self._clock() < _LEAST_LEFT:
             signer = self._key_list().signer

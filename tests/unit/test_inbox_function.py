@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -11,12 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from emulation import Aws
+from emulation import Aws, LogLines, PublishedUsers
 from event_samples import sample
 from slurmrestd_stand_in import HANG_UP, StandIn, answer, refusal, slurmrestd
 from templates_under_test import api_resource
 
-from slurm_gateway import aws, inbox_redrive
+from slurm_gateway import aws, inbox_redrive, s3_object
 
 SUBMIT = "POST /slurm/v0.0.42/job/submit"
 JOBS = "/slurm/v0.0.42/jobs/"
@@ -35,6 +36,8 @@ environment: {GREETING: hello}
 
 class World:
     """The buckets, queues and tables around the function, and the function."""
+
+    published: PublishedUsers
 
     def __init__(self, emulated: Aws, slurm: StandIn, session: Any, patch: pytest.MonkeyPatch) -> None:
         self.slurm = slurm
@@ -65,7 +68,6 @@ class World:
             "INBOX_QUEUE_URL": self.urls["inbox"],
             "DEAD_LETTERS_URL": self.urls["dead"],
             "HEAD_NODE_QUEUE_URL": self.urls["orders"],
-            "METRICS_NAMESPACE": "slurm-gateway/test",
             "LOG_LEVEL": "INFO",
         }
         slurm.speak("v0.0.42")
@@ -131,10 +133,12 @@ def session(aws_environment: None) -> Any:
 
 @pytest.fixture
 def world(emulated: Aws, session: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with slurmrestd() as slurm:
+    with slurmrestd() as slurm, PublishedUsers.served() as published:
         # Reading botocore's descriptions takes long, and they are the same for each test.
         monkeypatch.setattr(aws, "session", lambda: session)
+        monkeypatch.setattr(s3_object, "_url", lambda _bucket, key, _region: f"{published.url}/{key}")
         made = World(emulated, slurm, session, monkeypatch)
+        made.published = published
         yield made
         made.close()
 
@@ -222,21 +226,44 @@ def _fail(*_: Any) -> None:
     raise aws.UnavailableError("cannot send an order to the head node: AWS answered 500")
 
 
-def test_an_object_that_no_rule_fits_is_counted_and_left(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_object_that_no_rule_fits_is_counted_and_left(world: World, log_lines: LogLines) -> None:
     world.rule()
 
     assert world.tell(("inbox/bob/hello.txt", world.write("inbox/bob/hello.txt"))) == []
 
-    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines() if "_aws" in line]
+    [line] = [line for line in log_lines() if "_aws" in line]
     assert line["InboxUnmatched"] == 1
     assert line["_aws"]["CloudWatchMetrics"] == [
         {
-            "Namespace": "slurm-gateway/test",
-            "Dimensions": [[]],
+            "Namespace": "slurm-gateway",
+            "Dimensions": [["function"]],
             "Metrics": [{"Name": "InboxUnmatched", "Unit": "Count"}],
         }
     ]
     assert (world.submitted(), world.reasons(), world.orders()) == ([], [], [])
+
+
+def test_counts_are_written_at_every_log_level(world: World) -> None:
+    logging.getLogger("slurm_gateway").setLevel("ERROR")
+
+    assert logging.getLogger("slurm_gateway.inbox_batch.counts").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize(
+    ("published", "again", "reasons"),
+    [({"users": ["bob"]}, 0, 1), ({"age": 3600}, 1, 0), ({"status": 403}, 1, 0)],
+)
+def test_a_job_is_made_only_for_a_user_whom_the_head_node_knows(
+    world: World, published: dict[str, Any], again: int, reasons: int
+) -> None:
+    world.rule()
+    vars(world.published).update(published)
+
+    assert len(world.tell(("inbox/alice/hello.txt", world.write()))) == again
+
+    assert len(world.reasons()) == reasons
+    assert all("The head node knows no user alice" in reason for reason in world.reasons())
+    assert world.submitted() == []
 
 
 def test_a_rule_that_was_there_before_the_object_counts_at_once(world: World) -> None:

@@ -19,7 +19,7 @@ from templates_under_test import (
 )
 
 from local.intrinsics import TemplateError
-from slurm_gateway.access_document import parse
+from slurm_gateway.access_reader import parse
 
 SIGNERS = [f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("token", "inbox")]
 TAG = "slurm-gateway:requirements-stack"
@@ -223,6 +223,7 @@ def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else(
         ("s3:AbortMultipartUpload", "Bucket.Arn/output/*"),
         ("s3:PutObject", "Bucket.Arn/live/*"),
         ("s3:AbortMultipartUpload", "Bucket.Arn/live/*"),
+        ("s3:PutObject", "Bucket.Arn/headnode-state/users.json"),
     }
 
 
