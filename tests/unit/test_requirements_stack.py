@@ -214,6 +214,7 @@ def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else(
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
+        ("events:PutEvents", "EventBus.Arn"),
         ("sqs:ReceiveMessage", "HeadNodeQueue.Arn"),
         ("sqs:DeleteMessage", "HeadNodeQueue.Arn"),
         ("sqs:ChangeMessageVisibility", "HeadNodeQueue.Arn"),
@@ -250,6 +251,10 @@ def test_the_head_node_reads_the_public_keys_of_this_gateway_only() -> None:
     condition = head_node_policy()["ReadPublicKeys"]["Condition"]
 
     assert condition == {"StringEquals": {f"aws:ResourceTag/{TAG}": REQUIREMENTS_STACK}}
+
+
+def test_the_head_node_tells_in_its_own_name_only() -> None:
+    assert head_node_policy()["TellOfJobs"]["Condition"] == {"StringEquals": {"events:source": "slurm-gateway"}}
 
 
 def test_a_target_drains_as_long_as_a_request_may_take() -> None:

@@ -1,0 +1,18 @@
+"""Clients of AWS that give up soon: whatever a service has to tell waits on disk, and is tried again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+_CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+def client(service: str, region: str) -> BaseClient:
+    """Return a client for a service, such as "events", by the credentials of this process's environment or instance."""
+    return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
