@@ -18,6 +18,13 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
   --event-bus NAME            EventBridge bus on which job states are told (required)
+  --bucket NAME               bucket of inputs and output (required)
+  --orders-queue URL          SQS queue of orders to this machine (required)
+  --shared-directories A,B    directories that the compute nodes share with this machine (default: auto: what it
+                              exports by NFS, and what network file systems it mounts, but for those under /opt)
+  --output-max-bytes N        the most that is kept of one job's output (default: 10737418240, 10 GiB)
+  --output-max-files N        the most files that are kept of one job (default: 1000)
+  --output-bandwidth N        bytes a second for all inputs and output together (default: 104857600, 100 MiB)
   --python PATH               Python 3.9 or newer with boto3 (default: a virtual environment made beside this script)
   --slurm-prefix DIR          where Slurm is installed (default: /opt/slurm)
   --slurm-etc DIR             where slurm.conf is (default: PREFIX/etc)
@@ -34,12 +41,15 @@ TEXT
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
 memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
 instance_id='' region='' environment_file='' source='' event_bus='' python=''
+bucket='' orders_queue='' shared_directories=auto
+output_max_bytes=10737418240 output_max_files=1000 output_bandwidth=104857600
 while (($# > 0)); do
   case $1 in
     --help) usage && exit 0 ;;
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
-      --region | --environment-file | --source | --event-bus | --python)
+      --region | --environment-file | --source | --event-bus | --python | --bucket | --orders-queue | \
+      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -89,12 +99,20 @@ slurm_conf=$SLURM_ETC/slurm.conf
 slurmdbd_conf=$SLURM_ETC/slurmdbd.conf
 mapfile -t files <"$here/manifest"
 # The services that are Python: package slurm_gateway_node.
-readonly SERVICES=(slurm-gateway-feed.service)
+readonly SERVICES=(slurm-gateway-feed.service slurm-gateway-files.service)
 
 check_arguments() {
   ((EUID == 0)) || fail 'run this as root'
   [[ -n $keys_parameter ]] || fail '--keys-parameter is missing; see --help'
   [[ $event_bus =~ ^[A-Za-z0-9./_-]+$ ]] || fail '--event-bus is missing or no name of a bus; see --help'
+  [[ $bucket =~ ^[a-z0-9][a-z0-9.-]+$ ]] || fail '--bucket is missing or no name of a bucket; see --help'
+  [[ $orders_queue =~ ^https?://[^[:space:]]+$ ]] || fail '--orders-queue is missing or no URL; see --help'
+  [[ $shared_directories =~ ^(auto|(/[A-Za-z0-9._-]+)+(,(/[A-Za-z0-9._-]+)+)*)$ ]] ||
+    fail "--shared-directories takes auto or directories separated by commas, not $shared_directories"
+  local number
+  for number in output_max_bytes output_max_files output_bandwidth; do
+    [[ ${!number} =~ ^[1-9][0-9]{0,14}$ ]] || fail "--${number//_/-} takes a number from 1, not ${!number}"
+  done
   [[ $port =~ ^[1-9][0-9]{3,4}$ ]] || fail "--port takes a number from 1024 to 65535, not $port"
   ((port >= 1024 && port <= 65535)) || fail "--port takes a number from 1024 to 65535, not $port"
   ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"
@@ -163,9 +181,29 @@ make_python() {
     fail "$PYTHON is no Python 3.9 or newer with boto3"
 }
 
+# The directories that the compute nodes share with this machine, separated by colons. Those under /opt hold programs.
+find_shared_directories() {
+  if [[ $shared_directories != auto ]]; then
+    printf '%s' "${shared_directories//,/:}"
+    return
+  fi
+  {
+    awk '{ print $1 }' /var/lib/nfs/etab 2>/dev/null || true
+    findmnt --raw --noheadings --output TARGET --types nfs,nfs4,lustre,ceph,beegfs,gpfs,wekafs || true
+  } | grep -E '^(/[A-Za-z0-9._-]+)+$' | grep -v '^/opt/' | sort -u | paste -s -d : || true
+}
+
+# The feed service writes what the files service reads and removes.
+make_spool() {
+  install -d -m 2770 -o slurm-gateway -g root "$STATE_DIRECTORY/ends"
+}
+
 # Sets settings_changed to yes when one of them did.
 write_settings() {
+  local shared
   settings_changed=no
+  shared=$(find_shared_directories)
+  [[ -n $shared ]] || say 'warning: no directory is shared with the compute nodes: no file comes in or goes out'
   if [[ -n $environment_file ]]; then
     replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root <"$environment_file"
     [[ $replaced == no ]] || settings_changed=yes
@@ -187,6 +225,12 @@ AWS_REGION=$region
 KEYS_PARAMETER=$keys_parameter
 EVENT_BUS=$event_bus
 CLUSTER_NAME=$cluster_name
+BUCKET=$bucket
+HEAD_NODE_QUEUE_URL=$orders_queue
+SHARED_DIRECTORIES=$shared
+OUTPUT_MAX_BYTES=$output_max_bytes
+OUTPUT_MAX_FILES=$output_max_files
+OUTPUT_BANDWIDTH=$output_bandwidth
 TARGET_GROUP_ARN=$target_group_arn
 INSTANCE_ID=$instance_id
 PORT=$port
@@ -314,12 +358,14 @@ install_units() {
     [[ $unit == *.service || $unit == *.timer ]] || continue
     # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
     allowed=$(allowed_addresses)
+    writable=${SHARED_DIRECTORIES:+ -${SHARED_DIRECTORIES//:/ -}}
     plugins=$(openapi_plugins)
     replace_file "/etc/systemd/system/$unit" 0644 root:root < <(
       sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$port|g" \
         -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$memory_max|g" \
         -e "s|@MAX_CONNECTIONS@|$max_connections|g" -e "s|@OPENAPI_PLUGINS@|$plugins|g" \
-        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" "$here/$unit"
+        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" \
+        -e "s|@SHARED_DIRECTORIES@|$writable|g" "$here/$unit"
     )
     [[ $replaced == no ]] || units_changed=yes
   done
@@ -366,6 +412,7 @@ install_files
 make_python
 write_settings
 create_users
+make_spool
 make_jwt_key
 retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" --write-only || fail 'no public keys: the reason stands above'
 set_authentication

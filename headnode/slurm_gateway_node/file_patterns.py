@@ -9,7 +9,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from typing import Iterator, List
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DEEPEST = 32
 _MAGIC = frozenset("*?[")
@@ -33,7 +36,7 @@ class PatternSearch:
         parts = [part for part in pattern.split("/") if part]
         yield from self._below("/", parts)
 
-    def _below(self, directory: str, parts: List[str]) -> Iterator[str]:
+    def _below(self, directory: str, parts: list[str]) -> Iterator[str]:
         if not parts:
             return
         first, rest = parts[0], parts[1:]
@@ -54,7 +57,7 @@ class PatternSearch:
                     elif os.path.isdir(path):
                         yield from self._below(path, rest)
 
-    def _anywhere_below(self, directory: str, rest: List[str], depth: int) -> Iterator[str]:
+    def _anywhere_below(self, directory: str, rest: list[str], depth: int) -> Iterator[str]:
         yield from self._below(directory, rest)
         if depth:
             for name in self._names(directory):
@@ -62,7 +65,7 @@ class PatternSearch:
                 if not name.startswith(".") and _is_own_directory(path):
                     yield from self._anywhere_below(path, rest, depth - 1)
 
-    def _names(self, directory: str) -> List[str]:
+    def _names(self, directory: str) -> list[str]:
         names = []
         try:
             with os.scandir(directory) as entries:

@@ -11,24 +11,35 @@ import os
 import select
 import struct
 import time
-from typing import Any, Dict, Optional, Union
+from typing import Any
 
 CHUNK = 256 * 1024
 _LONGEST = CHUNK
 _HEAD = struct.Struct(">cI")
 
-Message = Dict[str, Any]
+Message = dict[str, Any]
 
 
 class FrameError(Exception):
     """The other side hung up within a frame, sent what is none, or sent nothing for too long."""
 
 
-def send(descriptor: int, frame: Union[Message, bytes]) -> None:
-    """Write a message or data; BrokenPipeError if nobody reads."""
+def send(descriptor: int, frame: Message | bytes, patience: float | None = None) -> None:
+    """Write a message or data; BrokenPipeError if nobody reads.
+
+    With `patience` FrameError if the other side takes nothing for so many seconds; else whoever reads is waited for.
+    """
     kind, body = (b"D", frame) if isinstance(frame, bytes) else (b"M", json.dumps(frame).encode())
-    view = memoryview(_HEAD.pack(kind, len(body)) + body)
+    write(descriptor, _HEAD.pack(kind, len(body)) + body, patience)
+
+
+def write(descriptor: int, data: bytes, patience: float | None = None) -> None:
+    """Write bytes that are no frame, as `send` does."""
+    os.set_blocking(descriptor, patience is None)
+    view = memoryview(data)
     while view:
+        if patience is not None and not select.select([], [descriptor], [], patience)[1]:
+            raise FrameError(f"it took nothing for {patience:g} s")
         view = view[os.write(descriptor, view) :]
 
 
@@ -40,7 +51,7 @@ class FrameReader:
         self._patience = patience
         self._buffer = bytearray()
 
-    def read(self) -> Union[Message, bytes, None]:
+    def read(self) -> Message | bytes | None:
         """Return the next message or data, None at the end; FrameError."""
         if not self._fill(_HEAD.size, may_end=True):
             return None
@@ -69,7 +80,7 @@ class FrameReader:
 
 
 def _message(body: bytes) -> Message:
-    message: Optional[object]
+    message: object | None
     try:
         message = json.loads(body)
     except ValueError as exc:

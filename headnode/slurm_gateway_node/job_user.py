@@ -12,7 +12,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
 
 _PACKAGE = Path(__file__).parent
 
@@ -28,11 +27,11 @@ class JobUser:
     name: str
     uid: int
     gid: int
-    groups: Tuple[int, ...]
+    groups: tuple[int, ...]
 
 
 def find(name: str) -> JobUser:
-    """Return a user by name; UnknownUserError, for root as well: a child of root's would be no less than the service."""
+    """Return a user by name; UnknownUserError, also for root: a child of root's would be no less than the service."""
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError) as exc:
@@ -64,7 +63,7 @@ def start(user: JobUser, program: str) -> subprocess.Popen[bytes]:
 
 
 def end(child: subprocess.Popen[bytes]) -> int:
-    """Close the pipes, kill the child if it goes on, and return its exit status; one that hangs in the kernel is left."""
+    """Close the pipes, kill the child if it goes on, and return its status; one that hangs in the kernel is left."""
     for pipe in (child.stdin, child.stdout):
         if pipe is not None and not pipe.closed:
             pipe.close()

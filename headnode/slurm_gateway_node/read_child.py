@@ -17,12 +17,15 @@ import json
 import os
 import stat
 import sys
-from typing import Any, Dict, Iterator, Set
+from typing import TYPE_CHECKING, Any
 
 # Isolated Python has no path to its own package.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from slurm_gateway_node import file_patterns, frames  # noqa: E402
+from slurm_gateway_node import file_patterns, frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LONGEST_NAME = 700  # bytes: an object's key holds 1024, and user, cluster and job stand before the name
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -35,18 +38,18 @@ class RefusedError(Exception):
 class Reader:
     """Answers one request.
 
-    `shared` are the directories that may be read; `bytes` and `files` are how much may be sent in all; `entries` is how
-    many directory entries may be looked through; `items` are what to read, each a `path` or a `pattern`, with its
-    `offset` and `limit` in bytes.
+    `shared` are the directories that may be read; `bytes` may be sent in all, and so many `files` of a group; `entries`
+    is how many directory entries may be looked through. `items` are what to read, each a `path` or a `pattern`, with
+    its `offset` and `limit` in bytes, and its `group`.
     """
 
-    def __init__(self, request: Dict[str, Any]) -> None:
+    def __init__(self, request: dict[str, Any]) -> None:
         self._items = request["items"]
         self._shared = [directory.rstrip("/") + "/" for directory in request["shared"]]
         self._bytes = request["bytes"]
         self._files = request["files"]
         self._search = file_patterns.PatternSearch(request["entries"])
-        self._seen: Set[str] = set()
+        self._seen: dict[int, set[str]] = {}
 
     def run(self) -> None:
         """Send all of it."""
@@ -57,20 +60,21 @@ class Reader:
                 self._all(number, item)
         frames.send(1, {"done": True})
 
-    def _all(self, number: int, item: Dict[str, Any]) -> None:
+    def _all(self, number: int, item: dict[str, Any]) -> None:
+        seen = self._seen.setdefault(item["group"], set())
         try:
             for path in self._matches(item):
-                if path in self._seen:
+                if path in seen:
                     continue
-                if self._files <= 0:
+                if len(seen) >= self._files:
                     raise RefusedError("too-many-files")
-                self._seen.add(path)
+                seen.add(path)
                 self._one(number, item, path, _name(path, item["base"]), is_whole=True)
         except (RefusedError, file_patterns.TooManyEntriesError) as exc:
             problem = str(exc) or "too-many-entries"
             frames.send(1, {"item": number, "path": item["pattern"], "problem": problem})
 
-    def _matches(self, item: Dict[str, Any]) -> Iterator[str]:
+    def _matches(self, item: dict[str, Any]) -> Iterator[str]:
         found = False
         for path in self._search.paths(item["pattern"]):
             # A shell's * names directories too, and nobody means them.
@@ -80,7 +84,7 @@ class Reader:
         if not found:
             raise RefusedError("no-match")
 
-    def _one(self, number: int, item: Dict[str, Any], path: str, name: str, *, is_whole: bool = False) -> None:
+    def _one(self, number: int, item: dict[str, Any], path: str, name: str, *, is_whole: bool = False) -> None:
         about = {"item": number, "path": _shown(path)}
         try:
             if not _is_good(name):
@@ -95,7 +99,6 @@ class Reader:
             if is_whole and item["limit"] and limit > self._bytes:
                 frames.send(1, {**about, "problem": "over-limit", "size": status.st_size})
                 return
-            self._files -= is_whole
             frames.send(
                 1,
                 {**about, "name": name, "size": status.st_size, "mtime": status.st_mtime_ns, "inode": status.st_ino},
@@ -140,7 +143,7 @@ class Reader:
 
 
 def _name(path: str, base: str) -> str:
-    """Return what a file is called in the output: by where it lies below the working directory, else by its whole path."""
+    """Return what a file is called in the output: by its place below the working directory, else by its whole path."""
     base = base.rstrip("/") + "/"
     return path[len(base) :] if path.startswith(base) else path.lstrip("/")
 

@@ -14,7 +14,7 @@ import sys
 # Isolated Python has no path to its own package.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from slurm_gateway_node import frames  # noqa: E402
+from slurm_gateway_node import frames
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Longer than the service takes over a part of a slow download.
