@@ -13,7 +13,7 @@ import pytest
 HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
 SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
 UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer")])
-GIVEN = ["--keys-parameter", "k", "--event-bus", "b"]
+GIVEN = ["--keys-parameter", "k", "--event-bus", "b", "--bucket", "bucket", "--orders-queue", "https://sqs/queue"]
 VALUES = {
     "SLURM_PREFIX": "/opt/slurm",
     "SLURM_ETC": "/opt/slurm/etc",
@@ -25,6 +25,7 @@ VALUES = {
     "ALLOWED_ADDRESSES": "localhost 10.0.4.0/27",
     "PYTHON": "/usr/bin/python3",
     "SLURM_USER": "slurm",
+    "SHARED_DIRECTORIES": " -/home -/shared",
 }
 
 
@@ -141,6 +142,10 @@ def test_keys_are_looked_at_every_15_seconds() -> None:
         (["--prot", "6830"], 2, "unknown argument --prot"),
         ([], 99, "--keys-parameter is missing"),
         (["--keys-parameter", "k"], 99, "--event-bus is missing"),
+        (GIVEN[:4], 99, "--bucket is missing"),
+        (GIVEN[:6], 99, "--orders-queue is missing"),
+        ([*GIVEN, "--shared-directories", "/a b"], 99, "auto or directories"),
+        ([*GIVEN, "--output-max-files", "0"], 99, "--output-max-files takes a number from 1"),
         ([*GIVEN, "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
         ([*GIVEN, "--port", "http"], 99, "a number from 1024 to 65535"),
         ([*GIVEN, "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
