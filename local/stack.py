@@ -52,6 +52,9 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
         cluster.wait_ready()
         cluster.configure(
             keys_parameter=requirements["KeysParameterName"],
+            event_bus=requirements["EventBusName"],
+            bucket=requirements["BucketName"],
+            orders_queue=requirements["HeadNodeQueueUrl"],
             target_group_arn=requirements["TargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
             instance_id=stacks.head_node_instance_id(requirements),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,14 @@ _PAGE = 100
 _LONGEST = 256
 _PARAMETERS = ("state", "partition", "name", "since", "limit", "cursor", "user")
 _STATE = re.compile(r"[A-Za-z_]{2,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A job, and its key beside the id (Unix seconds)."""
+
+    job: Job
+    submitted: int
 
 
 class JobReads:
@@ -78,6 +87,10 @@ class JobReads:
         Only its owner, or who sees everyone's jobs, gets it from the record, and only before the token expires. Problem
         404 if it is nowhere, SlurmProblem if Slurm does not answer and there is no record that is final.
         """
+        return self.locate(caller, job_id, line, ended=ended).job
+
+    def locate(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None, *, ended: str = "") -> Located:
+        """Return what `find` does, with the key of the job's record."""
         seen_at = int(self._now() * 1000)
         try:
             records = self._slurm.records(caller, job_id)
@@ -95,21 +108,21 @@ class JobReads:
         job = kept.job
         if job["user"] != caller.user:
             # Slurm need not show it to the caller at all, so that its silence says nothing: the record is the news.
-            return with_links(job, "")
+            return Located(with_links(job, ""), kept.submitted)
         if not jobs.is_final(job):
             # It ended since it was last read: a task of an array that is cancelled before its start leaves no trace.
             reason = None if ended else "SlurmForgotIt"
             job = job | {"state": ended or "UNKNOWN", "state_flags": [], "state_reason": reason, "held": False}
             if ended:
                 self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
-        return with_links(job, kept.script)
+        return Located(with_links(job, kept.script), kept.submitted)
 
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
         response = json_response(200, job)
         etag = '"' + sha256(response["body"].encode()).hexdigest()[:32] + '"'
         headers = {"etag": etag, "cache-control": "private, no-cache"}
-        if (pause := self._pause(job)) is not None:
+        if (pause := self.pause(job)) is not None:
             headers["retry-after"] = str(pause)
         known = [tag.strip().removeprefix("W/") for tag in request.headers().get("if-none-match", "").split(",")]
         if etag in known or "*" in known:
@@ -118,7 +131,7 @@ class JobReads:
 
     def _refreshed(
         self, caller: Caller, job: Job, records: list[dict[str, Any]], seen_at: int, line: dict[str, Any] | None
-    ) -> Job:
+    ) -> Located:
         marker = markers.find(str(records[0].get("extra") or ""))
         script, submitted = (marker.script, marker.submitted) if marker else ("", 0)
         # Whoever may see other users' jobs, by Slurm's leave, is shown them; their scripts are their own.
@@ -130,19 +143,20 @@ class JobReads:
             if line is not None:
                 line["not_kept"] = str(exc)
             kept = ""
-        return with_links(job, (kept or script) if own else "")
+        return Located(with_links(job, (kept or script) if own else ""), submitted or jobs.unix(job["submit_time"]))
 
-    def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Job:
+    def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Located:
         caller.require_unexpired(self._now())
         kept = self._kept(caller, job_id)
         if kept is None or not jobs.is_final(kept.job):
             raise problem
-        return with_links(kept.job, kept.script if kept.job["user"] == caller.user else "")
+        script = kept.script if kept.job["user"] == caller.user else ""
+        return Located(with_links(kept.job, script), kept.submitted)
 
     def _kept(self, caller: Caller, job_id: JobId) -> Kept | None:
         return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)
 
-    def _pause(self, job: Job) -> int | None:
+    def pause(self, job: Job) -> int | None:
         """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change."""
         if jobs.is_final(job):
             return None

@@ -203,6 +203,9 @@ class JobTable:
 def with_links(job: Job, script: str) -> Job:
     """Return a job as it is answered: with its script's SHA-256 and links to what belongs to it."""
     links = {"self": f"/jobs/{job['id']}"}
+    if job["tasks"] is None:
+        # Each task of an array has its own.
+        links["output"] = f"/jobs/{job['id']}/output"
     if script:
         links["script"] = f"/scripts/{script}"
     return {**job, "script": script or None, "links": links}

@@ -96,6 +96,11 @@ _SUBMIT = {
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
         "working_directory": {"type": "string"},
         "arguments": {"type": "array", "items": {"type": "string"}},
+        "collect": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "description": "Files to keep when the job has ended: results/*.csv.",
+        },
     },
     "additionalProperties": False,
 }
@@ -107,6 +112,52 @@ _CHANGE = {
         "hold": {"type": "boolean", "description": "true holds the job, false releases it."},
         "time_limit": {"type": ["integer", "null"], "minimum": 1, "description": "Seconds, rounded up to minutes."},
         "requeue": {"const": True, "description": "Puts the job back into the queue (Slurm 26.05 and later)."},
+    },
+}
+
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "12, a task of an array 12_3, a component of a heterogeneous job 12+1.",
+    "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,9}([_+][0-9]{1,5})?$"},
+}
+_KEPT = {
+    "type": ["object", "null"],
+    "required": ["size"],
+    "properties": {"size": _COUNT, "truncated": {"type": "boolean"}, "link": {"type": "string"}},
+}
+_OUTPUT = {
+    "type": "object",
+    "description": "What was kept of an ended job.",
+    "required": ["id", "collected_at", "stdout", "stderr", "files", "problems", "more_problems"],
+    "properties": {
+        "id": {"type": "string"},
+        "collected_at": {"type": "string", "format": "date-time"},
+        "stdout": _KEPT,
+        "stderr": _KEPT,
+        "files": {"type": "array", "items": {**_KEPT, "type": "object", "required": ["name", "size", "link"]}},
+        "problems": {
+            "type": "array",
+            "description": "What was not kept, and why.",
+            "items": {
+                "type": "object",
+                "required": ["path", "problem"],
+                "properties": {"path": {"type": "string"}, "problem": {"type": "string"}, "size": _COUNT},
+            },
+        },
+        "more_problems": _COUNT,
+    },
+}
+_DOWNLOAD = {
+    "type": "object",
+    "required": ["url", "expires_at", "size"],
+    "properties": {
+        "url": {"type": "string"},
+        "expires_at": {"type": "string", "format": "date-time"},
+        "size": _COUNT,
+        "truncated": {"type": "boolean"},
+        "name": {"type": "string"},
     },
 }
 
@@ -142,20 +193,8 @@ def document() -> Document:
         "paths": {
             "/jobs": {"get": _list(), "post": _submit()},
             "/jobs/openapi.json": {"get": _describe()},
-            "/jobs/{id}": {
-                "parameters": [
-                    {
-                        "name": "id",
-                        "in": "path",
-                        "required": True,
-                        "description": "12, a task of an array 12_3, a component of a heterogeneous job 12+1.",
-                        "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,9}([_+][0-9]{1,5})?$"},
-                    }
-                ],
-                "get": _read(),
-                "delete": _cancel(),
-                "patch": _patch(),
-            },
+            "/jobs/{id}": {"parameters": [_ID], "get": _read(), "delete": _cancel(), "patch": _patch()},
+            "/jobs/{id}/output": {"parameters": [_ID], "get": _output()},
             "/scripts": {"post": _stage()},
             "/scripts/{sha256}": {
                 "parameters": [{"name": "sha256", "in": "path", "required": True, "schema": _SHA256}],
@@ -178,6 +217,8 @@ def document() -> Document:
                     },
                 },
                 "Submit": _SUBMIT,
+                "Output": _OUTPUT,
+                "Download": _DOWNLOAD,
                 "Change": _CHANGE,
                 "Problem": _PROBLEM,
                 "Message": _MESSAGE,
@@ -317,6 +358,44 @@ def _read() -> Document:
                 "304": {"description": "It has not changed", "headers": headers},
             },
             "404", "422",
+        ),
+    }  # fmt: skip
+
+
+def _output() -> Document:
+    def parameter(name: str, schema: Document, says: str) -> Document:
+        return {"name": name, "in": "query", "schema": schema, "description": says}
+
+    headers = {
+        "Output-Next-Offset": {"schema": {"type": "integer"}, "description": "Where to read on."},
+        "Output-Complete": {
+            "schema": {"type": "string", "enum": ["true", "false"]},
+            "description": "Whether the job has ended and this is the last of it.",
+        },
+        "Retry-After": {"schema": {"type": "integer"}, "description": "When more may be there."},
+    }
+    text = {"text/plain": {"schema": {"type": "string", "format": "binary"}}, **_json(_schema("Output"))}
+    return {
+        "operationId": "readOutput",
+        "summary": "What a job prints, and the files it leaves",
+        "description": "While the job runs, the bytes from `offset` on, at most 1 MiB of them. Once it has ended, a "
+        "redirect to a URL in S3 that works for 300 s and never longer than the token; with `offset` bytes as before.",
+        "parameters": [
+            parameter("stream", {"type": "string", "enum": ["stdout", "stderr"], "default": "stdout"}, "Which stream."),
+            parameter("offset", {"type": "integer", "minimum": 0}, "The first byte."),
+            parameter("file", {"type": "string", "minLength": 1}, "A collected file, by its name."),
+            parameter("list", {"type": "string", "enum": ["true"]}, "What was kept of the job, and what was not."),
+        ],
+        "responses": _responses(
+            {
+                "200": {"description": "Bytes, or the list", "headers": headers, "content": text},
+                "302": {
+                    "description": "Where it is",
+                    "headers": {"Location": {"schema": {"type": "string"}}},
+                    "content": _json(_schema("Download")),
+                },
+            },
+            "404", "409", "422",
         ),
     }  # fmt: skip
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import idempotency, sbatch, strict_json
+from . import collect, idempotency, sbatch, strict_json
 from .problem import Problem
 from .scripts import is_digest
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Option = tuple[str, str | int | bool | None]
 
-_MEMBERS = ("script", "script_sha256", "options", "environment", "working_directory", "arguments")
+_MEMBERS = ("script", "script_sha256", "options", "environment", "working_directory", "arguments", "collect")
 _VARIABLE = re.compile(r"[^=\0]+")
 # More is somebody's mistake: the kernel takes some 2 MiB of them in all.
 _ARGUMENTS = 4096
@@ -35,6 +35,7 @@ class SubmitRequest:
     environment: dict[str, str] | None = None
     working_directory: str | None = None
     arguments: tuple[str, ...] = ()
+    collect: tuple[str, ...] = ()
     dry_run: bool = False
 
 
@@ -62,6 +63,7 @@ def parse(request: Request) -> SubmitRequest:
         environment=asked.get("environment"),
         working_directory=asked.get("working_directory"),
         arguments=tuple(asked.get("arguments") or ()),
+        collect=tuple(asked.get("collect") or ()),
         dry_run=dry_run,
     )
 
@@ -148,6 +150,11 @@ def _object(body: bytes) -> dict[str, Any]:
     arguments = asked.get("arguments", [])
     if not (isinstance(arguments, list) and len(arguments) <= _ARGUMENTS and all(map(_is_text, arguments))):
         raise not_valid(f"arguments should be a list of at most {_ARGUMENTS} texts without NUL")
+    patterns = asked.get("collect", [])
+    if not (isinstance(patterns, list) and all(collect.is_pattern(each) and _is_text(each) for each in patterns)):
+        raise not_valid("collect should be a list of file patterns such as results/*.csv, without .. in them")
+    if len(collect.word(patterns)) > collect.LONGEST:
+        raise not_valid("collect is too long for Slurm; name the files in the script, by #GATEWAY output= lines")
     return asked
 
 

@@ -8,7 +8,7 @@ import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import idempotency, sbatch, submit_request
+from . import collect, idempotency, sbatch, submit_request
 from . import marker as markers
 from .errors import UnavailableError
 from .job import unix
@@ -137,9 +137,10 @@ class SubmitRoute:
             cluster=self._cluster,
         )
         try:
-            return sbatch.translate(script, asked.options, submission, api_versions_of_cluster=versions)
+            translation = sbatch.translate(script, asked.options, submission, api_versions_of_cluster=versions)
         except sbatch.SubmissionRefusedError as exc:
             raise submit_request.refused(exc) from exc
+        return collect.added(translation, asked.collect)
 
     def _keep(self, answer: Answer, marker: str) -> None:
         try:

@@ -93,6 +93,11 @@ def get_public_key(key: str) -> Call:
     return lambda client, names: client("kms").get_public_key(KeyId=names[key])
 
 
+def put_event(client: Client, names: dict[str, str], source: str) -> object:
+    entry = {"EventBusName": names["EventBusName"], "Source": source, "DetailType": "Test", "Detail": "{}"}
+    return client("events").put_events(Entries=[entry])
+
+
 CALLS: dict[str, Call] = {
     "read the key list": get_parameter("KeysParameterName"),
     "read the access document": get_parameter("AccessParameterName"),
@@ -136,6 +141,8 @@ CALLS: dict[str, Call] = {
     "write to the bucket": lambda client, names: client("s3").put_object(
         Bucket=names["BucketName"], Key="headnode/configure.sh", Body=b"evil"
     ),
+    "tell of jobs": lambda client, names: put_event(client, names, "slurm-gateway"),
+    "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
@@ -168,6 +175,7 @@ ALLOWED: dict[str, set[str]] = {
         "read the head node's scripts",
         "write the list of users",
         "register a target",
+        "tell of jobs",
     },
     "alice": set(),
 }

@@ -13,6 +13,7 @@ import pytest
 HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
 SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
 UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer"), *HEAD_NODE.glob("*.path")])
+GIVEN = ["--keys-parameter", "k", "--event-bus", "b", "--bucket", "bucket", "--orders-queue", "https://sqs/queue"]
 VALUES = {
     "SLURM_PREFIX": "/opt/slurm",
     "SLURM_ETC": "/opt/slurm/etc",
@@ -22,6 +23,9 @@ VALUES = {
     "MAX_CONNECTIONS": "124",
     "OPENAPI_PLUGINS": "slurmctld,slurmdbd",
     "ALLOWED_ADDRESSES": "localhost 10.0.4.0/27",
+    "PYTHON": "/usr/bin/python3",
+    "SLURM_USER": "slurm",
+    "SHARED_DIRECTORIES": " -/home -/shared",
 }
 
 
@@ -87,6 +91,14 @@ def test_slurmrestd_is_confined_to_systemds_satisfaction(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout[-400:]
 
 
+def test_the_manifest_lists_every_file_that_the_head_node_installs() -> None:
+    listed = (HEAD_NODE / "manifest").read_text().split()
+    files = [path.relative_to(HEAD_NODE) for path in HEAD_NODE.rglob("*") if path.is_file()]
+    assert listed == sorted(
+        str(path) for path in files if path.suffix != ".pyc" and str(path) not in {"README.md", "manifest"}
+    )
+
+
 def test_no_placeholder_is_left_in_a_unit() -> None:
     assert [unit.name for unit in UNITS if re.search("@[A-Z_]+@", rendered(unit))] == []
 
@@ -129,13 +141,18 @@ def test_keys_are_looked_at_every_15_seconds() -> None:
         (["--port"], 2, "--port needs a value"),
         (["--prot", "6830"], 2, "unknown argument --prot"),
         ([], 99, "--keys-parameter is missing"),
-        (["--keys-parameter", "k", "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
-        (["--keys-parameter", "k", "--port", "http"], 99, "a number from 1024 to 65535"),
-        (["--keys-parameter", "k", "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
-        (["--keys-parameter", "k", "--memory-max", "lots"], 99, "a size such as 2G"),
-        (["--keys-parameter", "k", "--allow-cidrs", "10.0.0.0/8; rm"], 99, "CIDRs separated by commas"),
-        (["--keys-parameter", "k", "--environment-file", "/nowhere"], 99, "cannot be read"),
-        (["--keys-parameter", "k", "--slurm-prefix", "/nowhere"], 99, "missing"),
+        (["--keys-parameter", "k"], 99, "--event-bus is missing"),
+        (GIVEN[:4], 99, "--bucket is missing"),
+        (GIVEN[:6], 99, "--orders-queue is missing"),
+        ([*GIVEN, "--shared-directories", "/a b"], 99, "auto or directories"),
+        ([*GIVEN, "--output-max-files", "0"], 99, "--output-max-files takes a number from 1"),
+        ([*GIVEN, "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
+        ([*GIVEN, "--port", "http"], 99, "a number from 1024 to 65535"),
+        ([*GIVEN, "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
+        ([*GIVEN, "--memory-max", "lots"], 99, "a size such as 2G"),
+        ([*GIVEN, "--allow-cidrs", "10.0.0.0/8; rm"], 99, "CIDRs separated by commas"),
+        ([*GIVEN, "--environment-file", "/nowhere"], 99, "cannot be read"),
+        ([*GIVEN, "--slurm-prefix", "/nowhere"], 99, "missing"),
     ],
 )
 def test_configure_says_what_is_wrong_with_its_arguments(arguments: list[str], status: int, says: str) -> None:

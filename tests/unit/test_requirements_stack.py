@@ -185,12 +185,13 @@ def test_the_bucket_is_encrypted_versioned_and_closed() -> None:
 
 def test_the_bucket_takes_tls_only() -> None:
     policy = requirements_resource("BucketPolicy")["Properties"]["PolicyDocument"]
+    of_all = [item for item in policy["Statement"] if item["Action"] == "s3:*"]
 
-    assert [(item["Effect"], item["Principal"], item["Action"], item["Condition"]) for item in policy["Statement"]] == [
-        ("Deny", "*", "s3:*", {"Bool": {"aws:SecureTransport": "false"}}),
-        ("Deny", "*", "s3:*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+    assert [(item["Effect"], item["Principal"], item["Condition"]) for item in of_all] == [
+        ("Deny", "*", {"Bool": {"aws:SecureTransport": "false"}}),
+        ("Deny", "*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
     ]
-    for statement in policy["Statement"]:
+    for statement in of_all:
         assert statement["Resource"] == ["Bucket.Arn", "Bucket.Arn/*"]
 
 
@@ -214,6 +215,7 @@ def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else(
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
+        ("events:PutEvents", "EventBus.Arn"),
         ("sqs:ReceiveMessage", "HeadNodeQueue.Arn"),
         ("sqs:DeleteMessage", "HeadNodeQueue.Arn"),
         ("sqs:ChangeMessageVisibility", "HeadNodeQueue.Arn"),
@@ -251,6 +253,10 @@ def test_the_head_node_reads_the_public_keys_of_this_gateway_only() -> None:
     condition = head_node_policy()["ReadPublicKeys"]["Condition"]
 
     assert condition == {"StringEquals": {f"aws:ResourceTag/{TAG}": REQUIREMENTS_STACK}}
+
+
+def test_the_head_node_tells_in_its_own_name_only() -> None:
+    assert head_node_policy()["TellOfJobs"]["Condition"] == {"StringEquals": {"events:source": "slurm-gateway"}}
 
 
 def test_a_target_drains_as_long_as_a_request_may_take() -> None:
