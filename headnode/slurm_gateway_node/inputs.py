@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _PATIENCE = 60.0
-_KEEP_ALIVE = 20.0
+_KEEP_ALIVE = 10.0
 _PREFIX = "inbox/"
 
 
