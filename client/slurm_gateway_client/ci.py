@@ -6,10 +6,12 @@ Sources: GitHub Actions' "Variables reference", GitLab's "Predefined CI/CD varia
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 # The run, the job and the step; never the attempt, so that a retried step finds the job that it submitted first.
 _GITHUB = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_JOB", "GITHUB_ACTION")
@@ -54,6 +56,20 @@ def digest(parts: Sequence[bytes]) -> str:
     return hashlib.sha256(joined).hexdigest()[:32]
 
 
-def is_github(environ: Mapping[str, str]) -> bool:
-    """Tell whether GitHub Actions reads what is printed, and takes some lines for commands."""
-    return environ.get("GITHUB_ACTIONS") == "true"
+@contextmanager
+def unheeded(stream: BinaryIO, environ: Mapping[str, str]) -> Iterator[None]:
+    """Let GitHub's runner take nothing that is written meanwhile for a command to itself; elsewhere do nothing.
+
+    Source: "Workflow commands for GitHub Actions", stop-commands.
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        yield
+        return
+    token = secrets.token_hex(16)
+    stream.write(f"::stop-commands::{token}\n".encode())
+    stream.flush()
+    try:
+        yield
+    finally:
+        stream.write(f"\n::{token}::\n".encode())
+        stream.flush()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .errors import ClientError
+from .errors import ClientError, Interrupt
 
 COMMANDS = {
     "login": "Get a token, keep it, and say whose it is",
@@ -72,6 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Interrupt as exc:
+        sys.exit(128 + exc.number)
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)

@@ -57,3 +57,11 @@ class InterruptedWaitError(ClientError):
     def __init__(self, happened: str, *, signal: int, todo: str = "") -> None:
         super().__init__(happened, todo=todo)
         self.signal = signal
+
+
+class Interrupt(BaseException):
+    """A signal came. It is no Exception, so that nothing on its way takes it for trouble with the network."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import refusals
-from .errors import AuthenticationError, SettingsError
+from .errors import AuthenticationError
 from .tokens import Token
 from .transport import Call
 
@@ -101,11 +101,3 @@ def _no_token(answer: requests.Response, identity: Identity) -> AuthenticationEr
         )
     todo = identity.advice() if not means or answer.status_code == 404 else "Send this to whoever runs the cluster."
     return AuthenticationError(f"The gateway gives no token. {refusals.sentence(answer)}", means=means, todo=todo)
-
-
-def require(environ: Mapping[str, str], name: str, todo: str) -> str:
-    """Return a variable of the environment that a way needs; SettingsError where it is not there."""
-    value = environ.get(name, "").strip()
-    if not value:
-        raise SettingsError(f"There is no {name} in the environment.", todo=todo)
-    return value

@@ -7,19 +7,13 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from .errors import Interrupt
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupt(BaseException):
-    """A signal came. It is no Exception, so that nothing on its way takes it for trouble with the network."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Stop:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from .errors import AuthenticationError
-from .identities import require
+from .errors import AuthenticationError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,18 +37,15 @@ class OidcIdentity:
 
     @classmethod
     def of(cls, method: str, settings: Settings, environ: Mapping[str, str]) -> OidcIdentity:
-        """Return the identity of a CI job: `github`, `gitlab`, or `oidc` with an issuer of the settings."""
+        """Return the identity of a CI job: `github`, `gitlab`, or `oidc` for an issuer of the operator's."""
         audience = settings.audience
         if method == "github":
-            secret = require(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", _GITHUB_TODO)
+            secret = _require(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", _GITHUB_TODO)
             return cls("github", lambda: github_token(environ, audience), (secret, audience), _GITHUB_TODO)
-        token = require(environ, "SLURM_GATEWAY_ID_TOKEN", _GITLAB_TODO)
-        issuer = settings.issuer or "gitlab"
-        if method == "oidc":
-            issuer = settings.issuer or require(
-                environ, "SLURM_GATEWAY_ISSUER", "Name the issuer as the gateway does: POST /token/oidc/{issuer}."
-            )
-        return cls(issuer, lambda: token, (token,), _GITLAB_TODO)
+        token = settings.id_token
+        if not token:
+            raise SettingsError("There is no OIDC token in SLURM_GATEWAY_ID_TOKEN.", todo=_GITLAB_TODO)
+        return cls("own" if method == "oidc" else "gitlab", lambda: token, (token,), _GITLAB_TODO)
 
     def sign(self, _call: Call) -> Mapping[str, str]:
         """Return the Authorization header with the OIDC token."""
@@ -65,8 +61,8 @@ class OidcIdentity:
 
 def github_token(environ: Mapping[str, str], audience: str) -> str:
     """Return an OIDC token of this GitHub Actions job for an audience. Raises SettingsError, AuthenticationError."""
-    url = require(environ, "ACTIONS_ID_TOKEN_REQUEST_URL", _GITHUB_TODO)
-    secret = require(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", _GITHUB_TODO)
+    url = _require(environ, "ACTIONS_ID_TOKEN_REQUEST_URL", _GITHUB_TODO)
+    secret = _require(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", _GITHUB_TODO)
     try:
         answer = requests.get(
             url, params={"audience": audience}, headers={"Authorization": f"Bearer {secret}"}, timeout=_TIMEOUT
@@ -85,3 +81,11 @@ def of_ci(settings: Settings, environ: Mapping[str, str], audience: str) -> str:
     if settings.id_token:
         return settings.id_token
     return github_token(environ, audience)
+
+
+def _require(environ: Mapping[str, str], name: str, todo: str) -> str:
+    """Return a variable of the environment that GitHub sets; SettingsError where it is not there."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"There is no {name} in the environment.", todo=todo)
+    return value

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import exit_status, times
 from .screen import plain, state_of
+from .waiting import is_final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 TAIL_LINES = 40
 _TAIL_BYTES = 16 * 1024
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
 
 
-def write_outputs(path: Path, jobs: Sequence[Mapping[str, Any]], status: int) -> None:
+def write_outputs(path: Path, jobs: Sequence[Mapping[str, Any]], status: int | None) -> None:
     """Append `job_id`, `state` and `exit_code` as NAME=VALUE lines; of several jobs with a comma between.
 
-    That is what GitHub reads from $GITHUB_OUTPUT, and GitLab as a dotenv report. `exit_code` is the command's status.
+    That is what GitHub reads from $GITHUB_OUTPUT, and GitLab as a dotenv report. `exit_code` is the command's status,
+    empty where it was not waited for.
     """
     lines = [
         f"job_id={','.join(_word(job['id']) for job in jobs)}",
         f"state={','.join(_word(job['state']) for job in jobs)}",
-        f"exit_code={status}",
+        f"exit_code={'' if status is None else status}",
     ]
     with path.open("a") as file:
         file.write("".join(line + "\n" for line in lines))
@@ -38,8 +40,9 @@ def write_summary(path: Path, jobs: Sequence[Mapping[str, Any]], tails: Mapping[
         "|---|---|---|---|---|---|---|---|",
     ]
     for job in jobs:
+        status = exit_status.of_job(job) if is_final(job) else ""
         cells = [
-            job["id"], job["name"], state_of(job), exit_status.of_job(job), job["submit_time"] or "", _waited(job),
+            job["id"], job["name"], state_of(job), status, job["submit_time"] or "", _waited(job),
             times.span(job), job["node_list"] or job["state_reason"] or "",
         ]  # fmt: skip
         rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
@@ -68,7 +71,7 @@ def _waited(job: Mapping[str, Any]) -> str:
 def _cell(value: object) -> str:
     """Return text that means nothing in Markdown or HTML: a job's name is its user's to choose."""
     text = plain(value).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
 
 
 def _word(value: object) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.status import Status
+    from rich.table import Table
 
     from .errors import ClientError
 
@@ -30,6 +31,9 @@ def style_of(state: str) -> str:
 
 def plain(text: object) -> str:
     """Return text without control characters: a job's name must not move the cursor."""
+    if os.environ.get("GITHUB_ACTIONS"):
+        # What GitHub's runner reads in a log as a command to itself.
+        text = str(text).replace("::", ": :").replace("##[", "# # [")
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
@@ -55,7 +59,6 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        out = self._console("out")
         shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for column in columns:
             shown.add_column(column, no_wrap=True, overflow="ellipsis")
@@ -64,7 +67,7 @@ class Screen:
                 Text(plain(cell), style=style_of(cell) if place == stated and cell else "")
                 for place, cell in enumerate(row)
             ))  # fmt: skip
-        out.print(shown)
+        self._print(shown)
 
     def fields(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Print names and values, one below the other."""
@@ -76,7 +79,7 @@ class Screen:
         shown.add_column(overflow="fold")
         for name, value in pairs:
             shown.add_row(name, Text(plain(value), style=style_of(value) if name == "state" else ""))
-        self._console("out").print(shown)
+        self._print(shown)
 
     def json(self, document: object) -> None:
         """Print JSON, for a program to read."""
@@ -139,6 +142,14 @@ class Screen:
             return click.confirm(question, default=False, err=True)
         except click.Abort:
             return False
+
+    def _print(self, shown: Table) -> None:
+        """Print a table without the blanks that fill its last column."""
+        out = self._console("out")
+        with out.capture() as captured:
+            out.print(shown)
+        for line in captured.get().splitlines():
+            self.line(line.rstrip())
 
     def _console(self, which: str) -> Console:
         if which not in self._consoles:

@@ -17,13 +17,12 @@ METHODS = ("auto", "aws", "github", "gitlab", "oidc", "token")
 VARIABLES: tuple[tuple[str, str], ...] = (
     ("SLURM_GATEWAY_URL", "Where the gateway is: the stack's output ApiUrl."),
     ("SLURM_JWT", "A token, used as it is and never renewed."),
-    ("SLURM_GATEWAY_AUTH", f"How to get a token: {', '.join(METHODS)}."),
+    ("SLURM_GATEWAY_AUTH", f"How to get a token: {', '.join(METHODS)}. oidc: from an issuer of the operator's own."),
     ("SLURM_GATEWAY_USER", "The Slurm user, where more than one is allowed."),
     ("SLURM_GATEWAY_LIFESPAN", "Seconds a token is asked to live; without it, what the access document says."),
     ("SLURM_GATEWAY_PATIENCE", "Seconds to bear a gateway that does not answer."),
     ("SLURM_GATEWAY_AUDIENCE", "The audience to ask GitHub for (default: slurm-gateway)."),
-    ("SLURM_GATEWAY_ID_TOKEN", "An OIDC token of this CI job: what GitLab's id_tokens puts there."),
-    ("SLURM_GATEWAY_ISSUER", "With SLURM_GATEWAY_AUTH=oidc: the issuer's name in POST /token/oidc/{issuer}."),
+    ("SLURM_GATEWAY_ID_TOKEN", "An OIDC token: what GitLab's id_tokens puts there."),
     ("SLURM_GATEWAY_ROLE", "An IAM role to assume with the CI job's OIDC token, before signing as that role."),
     ("SLURM_GATEWAY_OPTIONS", "Options of submit, quoted as in a shell; those of the command line win."),
 )
@@ -41,7 +40,6 @@ class Settings:
     patience: float | None = None
     audience: str = "slurm-gateway"
     id_token: str = ""
-    issuer: str = ""
     role: str = ""
     given_token: str = ""
 
@@ -68,7 +66,6 @@ class Settings:
             patience=_number(chosen("patience", "SLURM_GATEWAY_PATIENCE"), "SLURM_GATEWAY_PATIENCE"),
             audience=chosen("audience", "SLURM_GATEWAY_AUDIENCE") or "slurm-gateway",
             id_token=environ.get("SLURM_GATEWAY_ID_TOKEN", "").strip(),
-            issuer=chosen("issuer", "SLURM_GATEWAY_ISSUER"),
             role=chosen("role", "SLURM_GATEWAY_ROLE"),
             given_token=environ.get("SLURM_JWT", "").strip(),
         )

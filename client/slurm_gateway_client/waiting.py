@@ -62,6 +62,10 @@ class Waiting:
         """Return the ids of the jobs that have not ended."""
         return [job_id for job_id, each in self._watched.items() if not each.over]
 
+    def job(self, job_id: str) -> Job | None:
+        """Return a job as it was read last, None before the first time."""
+        return self._watched[job_id].job
+
     def hurry(self, job_id: str) -> None:
         """Look at a job at the next step: something else says that it may have ended."""
         self._watched[job_id].due = 0.0

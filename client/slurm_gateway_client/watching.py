@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from . import exit_status, times
-from .errors import AuthenticationError, ClientError, InterruptedWaitError, UnreachableError
-from .following import Follower
-from .interrupts import Interrupt
+from . import ci, exit_status, times
+from .errors import AuthenticationError, ClientError, Interrupt, InterruptedWaitError, UnreachableError
+from .following import Follower, follow
 from .output import Output
 from .parallel import in_parallel
 from .screen import reason_of, state_of, style_of
-from .waiting import Waiting
+from .waiting import Waiting, is_final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from .gateway import Gateway, Job
@@ -53,9 +53,13 @@ class Watch:
         self._summary_file = summary_file
         self._as_json = as_json
         self._shown: dict[str, Job] = {}
+        self._over_at_first: set[str] = set()
 
-    def run(self, gateway: Gateway, job_ids: Sequence[str]) -> int:
-        """Watch jobs to their end, and return the exit status. An interruption ends it as `interrupted` says."""
+    def run(self, gateway: Gateway, job_ids: Sequence[str], *, joined: Collection[str] = ()) -> int:
+        """Watch jobs to their end, and return the exit status. An interruption ends it as `interrupted` says.
+
+        `joined` are those that an earlier submit made, and which may have ended long ago.
+        """
         waiting = Waiting(gateway.read, job_ids, changed=self._changed)
         try:
             jobs = self._watch(gateway, waiting, job_ids)
@@ -66,7 +70,13 @@ class Watch:
         finally:
             self._screen.end_progress()
         status = exit_status.of_jobs(list(jobs))
-        self._report(gateway, jobs, status)
+        for job_id in joined:
+            if job_id in self._over_at_first and exit_status.of_job(self._shown[job_id]):
+                self._screen.note(
+                    f"job {job_id} had ended before this command began. For a new job: another --idempotency-key.",
+                    "yellow",
+                )
+        self.report(gateway, jobs, status)
         return status
 
     def interrupted(
@@ -102,23 +112,15 @@ class Watch:
         raise InterruptedWaitError(" ".join(said), signal=exc.number, todo=todo)
 
     def _watch(self, gateway: Gateway, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
-        followers = []
-        if self._follow:
-            stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
-            followers = [
-                Follower(Output(gateway), job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
-                for job_id in job_ids
-            ]
-        while not waiting.is_over():
-            pause = waiting.step()
-            for follower in followers:
-                pause = min(pause, follower.step(self._shown.get(follower.job_id)))
-                if follower.is_over:
-                    waiting.hurry(follower.job_id)
-            self._tick(waiting, pause)
-        for follower in followers:
-            follower.finish(self._shown[follower.job_id], self._stop.wait)
-            self._warn(follower)
+        stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
+        followers = [
+            Follower(Output(gateway), job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
+            for job_id in (job_ids if self._follow else ())
+        ]
+        with ci.unheeded(stream, os.environ) if followers else nullcontext():
+            for follower in follow(waiting, followers, lambda pause: self._tick(waiting, pause), self._stop.wait):
+                if follower.trouble:
+                    self._screen.note(f"job {follower.job_id}: {follower.trouble}", "yellow")
         return waiting.ended()
 
     def _tick(self, waiting: Waiting, pause: float) -> None:
@@ -138,6 +140,8 @@ class Watch:
 
     def _changed(self, job: Job) -> None:
         before = self._shown.get(job["id"])
+        if before is None and is_final(job):
+            self._over_at_first.add(job["id"])
         self._shown[job["id"]] = job
         if before is not None and state_of(before) == state_of(job):
             return
@@ -145,24 +149,22 @@ class Watch:
         ran = f" after {times.span(job)}" if job["end_time"] and job["start_time"] else ""
         self._screen.note(f"job {job['id']} {state_of(job)}{where}{ran}{_ended_by(job)}", style_of(job["state"]))
 
-    def _warn(self, follower: Follower) -> None:
-        if follower.trouble:
-            self._screen.note(f"job {follower.job_id}: {follower.trouble}", "yellow")
-
-    def _report(self, gateway: Gateway, jobs: Sequence[Job], status: int) -> None:
+    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None) -> None:
+        """Keep what is to be kept of jobs. `status` is None where they were not waited for."""
         from . import reports
 
         output = Output(gateway)
+        ended = [job for job in jobs if is_final(job)]
         if self._output_dir is not None:
-            for job in jobs:
+            for job in ended:
                 for said in output.save(job, self._output_dir / job["id"], self._stop.wait):
                     self._screen.note(f"job {job['id']}: {said}")
         if self._outputs_file is not None:
             reports.write_outputs(self._outputs_file, jobs, status)
         if self._summary_file is not None:
-            tails = {job["id"]: output.tail(job, self._stop.wait) for job in jobs[:_TAILS]}
+            tails = {job["id"]: reports.tail(output.tail(job, self._stop.wait)) for job in ended[:_TAILS]}
             reports.write_summary(self._summary_file, jobs, tails, gateway.url)
-        if self._as_json:
+        if self._as_json and status is not None:
             self._screen.json(list(jobs) if len(jobs) > 1 else jobs[0])
 
 

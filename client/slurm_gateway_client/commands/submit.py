@@ -91,8 +91,8 @@ class SubmitCommand(click.Command):
 def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> int:  # noqa: ANN401 (click's values)
     """Submit batch scripts as sbatch does, each as a job.
 
-    The options are sbatch's own, in the scripts or here, where they win: `submit job.sh --time=10 -p queue1`. The
-    gateway carries each to Slurm, or says why it cannot; none is dropped. Options may stand in SLURM_GATEWAY_OPTIONS too.
+    The options are sbatch's own, in the scripts or here, where they win: `submit job.sh --time=10`. The
+    gateway carries each to Slurm, or says why it cannot; none is dropped. Options may stand in SLURM_GATEWAY_OPTIONS.
     """
     from ..submitting import Submission, check_key
 
@@ -100,15 +100,16 @@ def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> in
     submission = Submission(words, os.environ, key=own["idempotency_key"])
     if own["dry_run"]:
         return _preview(session, submission)
+    from ..errors import Interrupt
     from ..gateway import PATIENCE
-    from ..interrupts import Interrupt, Stop
+    from ..interrupts import Stop
     from ..watching import Watch
 
     stop = Stop()
     watch = Watch(session.screen, stop, **{name: own[name] for name in (
         "follow", "output_dir", "cancel_on_interrupt", "outputs_file", "summary_file", "as_json"
     )})  # fmt: skip
-    waits = any(own[name] for name in ("wait", "follow", "output_dir", "outputs_file", "summary_file"))
+    waits = any(own[name] for name in ("wait", "follow", "output_dir"))
     with session.gateway(patience=PATIENCE, wait=stop.wait, connections=own["parallel"]) as gateway, stop.on_signals():
         printed = _Printed(session, own, waits=waits, several=len(submission.scripts) > 1)
         try:
@@ -116,10 +117,12 @@ def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> in
         except Interrupt as exc:
             return watch.interrupted(gateway, exc, printed.ids, unsettled=[each.key for each in submission.scripts])
         refused = printed.end(outcomes)
-        ids = [each.submitted.id for each in outcomes if each.submitted]
-        if not waits or not ids:
+        submitted = [each.submitted for each in outcomes if each.submitted]
+        if not waits or not submitted:
+            watch.report(gateway, [each.job for each in submitted], status=refused or None)
             return refused
-        return max(refused, watch.run(gateway, ids))
+        joined = {each.id for each in submitted if each.joined}
+        return max(refused, watch.run(gateway, [each.id for each in submitted], joined=joined))
 
 
 class _Printed:
