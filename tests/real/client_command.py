@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.real.conftest import ROOT, Stack
 
 ENVIRONMENT = ROOT / ".local/client"
@@ -87,9 +85,3 @@ def install(environment: Path) -> Path:
     assert done.returncode == 0, done.stderr
     os.utime(command, (time.time(), time.time()))
     return command
-
-
-@pytest.fixture
-def client(stack: Stack, tmp_path: Path) -> Client:
-    """The command for a user whose home is empty."""
-    return Client(install(ENVIRONMENT), stack, tmp_path)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from tests.real.client_command import Client, client, job_id_of  # noqa: F401 (a fixture)
+from tests.real.client_command import Client, job_id_of
 from tests.real.conftest import Stack, slurm, wait_for
 
 CASES = {
@@ -50,7 +50,7 @@ def disturb(case: str, stack: Stack, job_id: str) -> None:
         slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
 
-def test_exit_status_is_the_documented_one_within_ten_seconds_of_the_end(client: Client, stack: Stack) -> None:  # noqa: F811
+def test_exit_status_is_the_documented_one_within_ten_seconds_of_the_end(client: Client, stack: Stack) -> None:
     ended: dict[str, Ended] = {}
     jobs: dict[str, str] = {}
 
@@ -86,7 +86,7 @@ def test_exit_status_is_the_documented_one_within_ten_seconds_of_the_end(client:
         assert f"job {jobs[case]} {job['state']}" in each.stderr
 
 
-def test_several_scripts_end_with_the_greatest_of_their_statuses(client: Client) -> None:  # noqa: F811
+def test_several_scripts_end_with_the_greatest_of_their_statuses(client: Client) -> None:
     scripts = [client.script(f"{code}.sh", f"exit {code}") for code in (0, 4, 2)]
     done = client.run("submit", *scripts, "--wait", "--json")
     assert done.returncode == 4, done.stderr
@@ -94,13 +94,13 @@ def test_several_scripts_end_with_the_greatest_of_their_statuses(client: Client)
     assert '"COMPLETED"' in done.stdout
 
 
-def test_array_ends_with_the_greatest_of_its_tasks(client: Client) -> None:  # noqa: F811
+def test_array_ends_with_the_greatest_of_its_tasks(client: Client) -> None:
     script = client.script("array.sh", "exit $SLURM_ARRAY_TASK_ID")
     done = client.run("submit", script, "--array=0,1,5", "--wait")
     assert done.returncode == 5, done.stderr
 
 
-def test_job_that_is_there_already_is_waited_for(client: Client) -> None:  # noqa: F811
+def test_job_that_is_there_already_is_waited_for(client: Client) -> None:
     job_id = client.run("submit", client.script("late.sh", "sleep 3; exit 7"), "--parsable").stdout.strip()
     assert client.run("wait", job_id).returncode == 7
     assert client.run("wait", "999999").returncode == 248
