@@ -14,6 +14,7 @@ root, as ParallelCluster's OnNodeConfigured script or by hand; running it again 
   --allow-cidrs A,B           the load balancer's subnets, which may reach slurmrestd (default: this machine only)
   --port N                    slurmrestd's port, outside slurmctld's (default: 6830)
   --listen-address ADDRESS    address slurmrestd listens on (default: 0.0.0.0; its unit filters who gets in)
+  --users-object s3://B/KEY   where to publish the users who may have tokens (default: not at all)
   --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
@@ -31,13 +32,13 @@ TEXT
 # Each option sets the variable of its name: --slurm-etc sets slurm_etc.
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
 memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
-instance_id='' region='' environment_file='' source=''
+instance_id='' region='' environment_file='' source='' users_object=''
 while (($# > 0)); do
   case $1 in
     --help) usage && exit 0 ;;
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
-      --region | --environment-file | --source)
+      --region | --environment-file | --source | --users-object)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -63,8 +64,8 @@ if [[ ! -f $here/lib.sh ]]; then
   trap 'rm -rf "$here"' EXIT
   echo "configure.sh: fetching the files beside it from $source"
   # File by file: the head node's role may read objects, and need not list the bucket.
-  for file in configure.sh follow-keys.sh register-target.sh lib.sh slurm-conf.sh slurmrestd.service \
-    slurm-gateway-{keys,register}.{service,timer}; do
+  for file in configure.sh follow-keys.sh register-target.sh publish-users.sh lib.sh slurm-conf.sh slurmrestd.service \
+    slurm-gateway-{keys,register,users}.{service,timer} slurm-gateway-users.path; do
     if ! aws s3 cp --only-show-errors "${source%/}/$file" "$here/$file"; then
       echo "configure.sh: error: ${source%/}/$file is missing or cannot be read (AWS's answer stands above)" >&2
       exit 1
@@ -94,6 +95,7 @@ check_arguments() {
   [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
   [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
   [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
+  [[ $users_object =~ ^(s3://[a-z0-9.-]+/[A-Za-z0-9_./-]+)?$ ]] || fail "--users-object takes s3://BUCKET/KEY, not $users_object"
   [[ -z $environment_file || -r $environment_file ]] || fail "--environment-file $environment_file cannot be read"
 }
 
@@ -117,7 +119,7 @@ plugin() {
 install_files() {
   local file
   install -d -m 0755 "$INSTALL_DIRECTORY" "$SETTINGS_DIRECTORY" "$STATE_DIRECTORY"
-  for file in configure.sh follow-keys.sh register-target.sh lib.sh slurm-conf.sh; do
+  for file in configure.sh follow-keys.sh register-target.sh publish-users.sh lib.sh slurm-conf.sh; do
     # install(1) would write into a script that the timer is just running.
     replace_file "$INSTALL_DIRECTORY/$file" 0755 root:root <"$here/$file"
   done
@@ -144,6 +146,7 @@ AWS_REGION=$region
 KEYS_PARAMETER=$keys_parameter
 TARGET_GROUP_ARN=$target_group_arn
 INSTANCE_ID=$instance_id
+USERS_OBJECT=$users_object
 PORT=$port
 SLURM_PREFIX=$SLURM_PREFIX
 SLURM_ETC=$SLURM_ETC
@@ -251,7 +254,7 @@ install_units() {
   local unit listen=$listen_address
   units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
-  for unit in slurmrestd.service slurm-gateway-{keys,register}.{service,timer}; do
+  for unit in slurmrestd.service slurm-gateway-{keys,register,users}.{service,timer} slurm-gateway-users.path; do
     # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
     allowed=$(allowed_addresses)
     plugins=$(openapi_plugins)
@@ -271,6 +274,11 @@ start_units() {
     timers+=(slurm-gateway-register.timer)
   else
     "$SYSTEMCTL" disable --now --quiet slurm-gateway-register.timer 2>/dev/null || true
+  fi
+  if [[ -n $users_object ]]; then
+    timers+=(slurm-gateway-users.timer slurm-gateway-users.path)
+  else
+    "$SYSTEMCTL" disable --now --quiet slurm-gateway-users.timer slurm-gateway-users.path 2>/dev/null || true
   fi
   if [[ $units_changed == yes ]]; then
     "$SYSTEMCTL" daemon-reload
@@ -310,6 +318,11 @@ start_units
 if [[ -n $target_group_arn ]]; then
   retry 6 5 "$INSTALL_DIRECTORY/register-target.sh" || fail 'not registered in the target group'
   say "registered $instance_id:$port in the target group"
+fi
+if [[ -n $users_object ]]; then
+  retry 6 5 "$SYSTEMCTL" start slurm-gateway-users.service ||
+    fail 'the users cannot be published: see journalctl -u slurm-gateway-users'
+  say "published the users who may have tokens to $users_object"
 fi
 wait_for 30 slurmrestd_answers || fail 'slurmrestd does not answer a request: see journalctl -u slurmrestd'
 say "done: slurmrestd answers on $listen_address:$port"

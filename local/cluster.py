@@ -32,7 +32,10 @@ UNITS = (
     "munge.service", "mariadb.service", "accounting-database.service", "slurmdbd.service", "slurmctld.service",
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
-CONFIGURED_UNITS = ("slurmrestd.service", "slurm-gateway-keys.timer", "slurm-gateway-register.timer")
+CONFIGURED_UNITS = (
+    "slurmrestd.service", "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-users.timer",
+    "slurm-gateway-users.path",
+)  # fmt: skip
 
 
 class ClusterError(Exception):

@@ -17,6 +17,7 @@ from .problem import Problem
 from .router import json_response
 from .slurm_errors import SlurmProblem
 from .slurm_jobs import no_such_job
+from .users import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .job import Job
     from .job_id import JobId
-    from .job_table import JobTable
+    from .job_table import JobTable, Kept
     from .router import Request, Response
     from .slurm_jobs import SlurmJobs
 
 _PAGE = 100
 _LONGEST = 256
-_PARAMETERS = ("state", "partition", "name", "since", "limit", "cursor")
+_PARAMETERS = ("state", "partition", "name", "since", "limit", "cursor", "user")
 _STATE = re.compile(r"[A-Za-z_]{2,30}")
 
 
@@ -62,17 +63,20 @@ class JobReads:
             since=_since(given.get("since")),
         )
         request.caller.require_unexpired(self._now())
-        page = self._table.page(request.caller.user, filters, limit=limit, cursor=given.get("cursor", ""))
+        user = _whose(request, given.get("user"))
+        page = self._table.page(user, filters, limit=limit, cursor=given.get("cursor", ""))
         request.line["jobs"] = len(page.jobs)
-        return json_response(200, {"jobs": page.jobs, "next": page.next})
+        # Scripts are shown to their owners only.
+        found = page.jobs if user == request.caller.user else [with_links(job, "") for job in page.jobs]
+        return json_response(200, {"jobs": found, "next": page.next})
 
     def find(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None, *, ended: str = "") -> Job:
         """Return a job as it is answered: from Slurm if Slurm knows it, else from its record.
 
         `ended` is the state of a job that Slurm forgets at once when it ends, where the caller knows how it ended.
 
-        Only its owner gets it from the record, and only before the token expires. Problem 404 if it is nowhere,
-        SlurmProblem if Slurm does not answer and there is no record that will not change any more.
+        Only its owner, or who sees everyone's jobs, gets it from the record, and only before the token expires. Problem
+        404 if it is nowhere, SlurmProblem if Slurm does not answer and there is no record that is final.
         """
         seen_at = int(self._now() * 1000)
         try:
@@ -85,10 +89,13 @@ class JobReads:
         if job is not None:
             return self._refreshed(caller, job, records, seen_at, line)
         caller.require_unexpired(self._now())
-        kept = self._table.read(str(job_id), caller.user)
+        kept = self._kept(caller, job_id)
         if kept is None:
             raise no_such_job(job_id)
         job = kept.job
+        if job["user"] != caller.user:
+            # Slurm need not show it to the caller at all, so that its silence says nothing: the record is the news.
+            return with_links(job, "")
         if not jobs.is_final(job):
             # It ended since it was last read: a task of an array that is cancelled before its start leaves no trace.
             reason = None if ended else "SlurmForgotIt"
@@ -127,10 +134,13 @@ class JobReads:
 
     def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Job:
         caller.require_unexpired(self._now())
-        kept = self._table.read(str(job_id), caller.user)
+        kept = self._kept(caller, job_id)
         if kept is None or not jobs.is_final(kept.job):
             raise problem
-        return with_links(kept.job, kept.script)
+        return with_links(kept.job, kept.script if kept.job["user"] == caller.user else "")
+
+    def _kept(self, caller: Caller, job_id: JobId) -> Kept | None:
+        return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)
 
     def _pause(self, job: Job) -> int | None:
         """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change."""
@@ -157,6 +167,25 @@ def _single(request: Request) -> dict[str, str]:
             raise not_valid(f"{name} is longer than {_LONGEST} characters")
         given[name] = value
     return given
+
+
+def _whose(request: Request, user: str | None) -> str:
+    """Return the user whose list is asked for; Problem if the caller may not see it."""
+    own = request.caller.user
+    if user is None or user == own:
+        return own
+    if not is_name(user):
+        raise not_valid("user should be the name of a user")
+    if not request.caller.sees_everyones_jobs:
+        raise Problem(
+            403,
+            "jobs-of-another",
+            title="Another user's jobs",
+            detail=f"{own} may see their own jobs only. For those of {user} a token is needed from a rule of the "
+            "access document that says `sees_everyones_jobs: true`.",
+        )
+    request.line["whose"] = user
+    return user
 
 
 def _limit(text: str | None) -> int:

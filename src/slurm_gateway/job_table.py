@@ -127,17 +127,22 @@ class JobTable:
                 return _text(there, "script") if _text(there, "user") == job["user"] else ""
         return _text(answer.get("Attributes", {}), "script")
 
-    def read(self, job_id: str, user: str) -> Kept | None:
-        """Return the record of the user's newest job of this id, or None."""
+    def read(self, job_id: str, user: str | None) -> Kept | None:
+        """Return the record of the user's newest job of this id (None: of anybody's), or None."""
+        arguments: dict[str, Any] = {}
+        names, values = {"#job": "job"}, {":job": {"S": self._key(job_id)}}
+        if user is not None:
+            arguments["FilterExpression"] = "#user = :user"
+            names["#user"], values[":user"] = "user", {"S": user}
         with unavailable_on_failure("cannot read the record of a job"):
             answer = self._dynamodb.query(
                 TableName=self._table,
                 KeyConditionExpression="#job = :job",
-                FilterExpression="#user = :user",
-                ExpressionAttributeNames={"#job": "job", "#user": "user"},
-                ExpressionAttributeValues={":job": {"S": self._key(job_id)}, ":user": {"S": user}},
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
                 ScanIndexForward=False,
                 ConsistentRead=True,
+                **arguments,
             )
         for item in answer["Items"]:
             return Kept(json.loads(item["document"]["S"]), int(item["submitted"]["N"]), _text(item, "script"))

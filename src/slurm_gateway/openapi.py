@@ -236,6 +236,11 @@ def _list() -> Document:
                 {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": 100},
                 "The longest page. One may be shorter and not the last.",
             ),
+            parameter(
+                "user",
+                {"type": "string", "pattern": "^[a-z_][a-z0-9_.-]{0,31}$"},
+                "Another user's jobs, for whom the access document lets see everyone's. Without their scripts.",
+            ),
             parameter("cursor", {"type": "string"}, "`next` of the page before, with the same filters."),
         ],
         "responses": _responses({"200": {"description": "A page", "content": _json(_schema("Page"))}}, "422"),

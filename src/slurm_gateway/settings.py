@@ -69,6 +69,7 @@ class _Environment:
 _KEYS = "the list of KMS signing keys"
 _ACCESS = "the access document"
 _SUDO = "whether the images' default users have sudo, and so may get no token"
+_BUCKET_NAME = "the bucket's name"
 _HEAD_NODE = "whether tokens of `scontrol token` pass on /slurm and /slurmdb"
 
 
@@ -116,10 +117,11 @@ class AuthorizerSettings:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """Settings of the function behind POST /token."""
+    """Settings of the function behind POST /token and POST /token/oidc/{issuer}."""
 
     keys_parameter: str
     access_parameter: str
+    bucket: str
     default_user_sudo: bool
     log_level: str
 
@@ -130,6 +132,7 @@ class TokenSettings:
         settings = cls(
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             access_parameter=env.parameter_name("ACCESS_PARAMETER", _ACCESS),
+            bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
             log_level=env.log_level(),
         )
@@ -170,7 +173,7 @@ class JobsSettings:
             jobs_table=env.text("JOBS_TABLE", _TABLE, "the name of the table of jobs"),
             job_record_days=int(days) if days.isdigit() else 0,
             submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
-            bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
+            bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             log_level=env.log_level(),
         )
         env.finish()

@@ -121,6 +121,15 @@ CALLS: dict[str, Call] = {
     "read the head node's scripts": lambda client, names: client("s3").get_object(
         Bucket=names["BucketName"], Key="headnode/configure.sh"
     ),
+    "read the list of users": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="headnode-state/users.json"
+    ),
+    "write the list of users": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="headnode-state/users.json", Body=b'{"users":["alice","bob"]}'
+    ),
+    "read an earlier version of the access document": lambda client, names: client("ssm").get_parameter(
+        Name=names["AccessParameterName"] + ":1"
+    ),
     "read a user's script": lambda client, names: client("s3").get_object(
         Bucket=names["BucketName"], Key="scripts/alice/x"
     ),
@@ -143,13 +152,21 @@ CALLS: dict[str, Call] = {
 
 ALLOWED: dict[str, set[str]] = {
     "EdgeAuthorizerFunction": {"read the key list", "read the public key", "read a rotated public key"},
-    "TokenFunction": {"read the key list", "read the access document", "sign", "sign with a rotated key"},
+    "TokenFunction": {
+        "read the key list",
+        "read the access document",
+        "read an earlier version of the access document",
+        "read the list of users",
+        "sign",
+        "sign with a rotated key",
+    },
     "JwksFunction": {"read the key list", "read the public key", "read a rotated public key"},
     "head node": {
         "read the key list",
         "read the public key",
         "read a rotated public key",
         "read the head node's scripts",
+        "write the list of users",
         "register a target",
     },
     "alice": set(),

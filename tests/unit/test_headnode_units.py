@@ -12,7 +12,7 @@ import pytest
 
 HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
 SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
-UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer")])
+UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer"), *HEAD_NODE.glob("*.path")])
 VALUES = {
     "SLURM_PREFIX": "/opt/slurm",
     "SLURM_ETC": "/opt/slurm/etc",

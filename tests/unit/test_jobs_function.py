@@ -74,10 +74,12 @@ def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
 
     def send(
         name: str, *, user: str = "alice", query: str = "", body: str | None = None, id: str = "12",  # noqa: A002
-        expires_at: int = TOMORROW, **headers: str,
+        expires_at: int = TOMORROW, sees_everyone: bool = False, **headers: str,
     ) -> tuple[int, dict[str, str], Any]:  # fmt: skip
         event = sample(name)
-        event["requestContext"]["authorizer"]["lambda"] = {"user": user, "expires_at": expires_at}
+        event["requestContext"]["authorizer"]["lambda"] = {
+            "user": user, "expires_at": expires_at, "jti": "a-token", "sees_everyones_jobs": sees_everyone,
+        }  # fmt: skip
         event["rawQueryString"] = query
         event["headers"] |= {key.replace("_", "-"): value for key, value in headers.items()}
         if "pathParameters" in event and "id" in event["pathParameters"]:
@@ -306,7 +308,7 @@ def test_a_cursor_is_good_for_its_user_and_filters_only(call: Call, table: JobTa
         "since=yesterday",
         "since=2025-11-21",
         "state=%00",
-        "user=bob",
+        "users=bob",
     ],
 )
 def test_a_query_that_asks_for_what_does_not_exist_is_refused(call: Call, query: str) -> None:
@@ -484,3 +486,56 @@ def test_a_request_that_the_edge_did_not_verify_is_refused(call: Call) -> None:
     status, _, problem = call("jobs-read", user="")
 
     assert (status, problem["type"]) == (401, "urn:slurm-gateway:problem:caller-unknown")
+
+
+# ---- everyone's jobs ----------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_another_users_is_refused_to_who_does_not_see_everyones(call: Call, table: JobTable) -> None:
+    keep(table, 12, user="bob")
+
+    status, _, problem = call("jobs-list", query="user=bob")
+
+    assert (status, problem["type"]) == (403, "urn:slurm-gateway:problem:jobs-of-another")
+
+
+def test_a_list_of_another_users_is_shown_without_scripts_to_who_sees_everyones(call: Call, table: JobTable) -> None:
+    keep(table, 12, user="bob")
+    keep(table, 13, user="alice")
+
+    status, _, page = call("jobs-list", query="user=bob", sees_everyone=True)
+
+    assert (status, [(job["id"], job["user"], job["script"]) for job in page["jobs"]]) == (200, [("12", "bob", None)])
+    assert page["jobs"][0]["links"] == {"self": "/jobs/12"}
+
+
+def test_ones_own_list_is_ones_own_also_by_name_and_also_for_who_sees_everyones(call: Call, table: JobTable) -> None:
+    keep(table, 12, user="bob")
+    keep(table, 13, user="alice")
+
+    for query, sees in (("user=alice", False), ("user=alice", True), ("", True)):
+        _, _, page = call("jobs-list", query=query, sees_everyone=sees)
+        assert [job["id"] for job in page["jobs"]] == ["13"]
+        assert page["jobs"][0]["script"] == SHA256
+
+
+def test_a_user_who_can_be_none_is_not_looked_for(call: Call) -> None:
+    status, _, _ = call("jobs-list", query="user=*", sees_everyone=True)
+
+    assert status == 422
+
+
+@pytest.mark.parametrize("state", ["PENDING", "COMPLETED"])
+def test_another_users_record_is_shown_as_it_was_last_known_to_who_sees_everyones_only(
+    call: Call, slurm: StandIn, table: JobTable, state: str
+) -> None:
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", status=500)
+    keep(table, 12, user="bob", state=state)
+
+    status, _, job = call("jobs-read", sees_everyone=True)
+
+    assert (status, job["user"], job["state"], job["script"]) == (200, "bob", state, None)
+    assert call("jobs-read")[0] == 404
+    kept = table.read("12", "bob")
+    assert kept is not None
+    assert (kept.job["state"], kept.script) == (state, SHA256)

@@ -19,7 +19,7 @@ from templates_under_test import (
 )
 
 from local.intrinsics import TemplateError
-from slurm_gateway.access_document import parse
+from slurm_gateway.access_reader import parse
 
 SIGNERS = [f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("token", "inbox")]
 TAG = "slurm-gateway:requirements-stack"
@@ -209,6 +209,7 @@ def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
+        ("s3:PutObject", "Bucket.Arn/headnode-state/users.json"),
     }
 
 

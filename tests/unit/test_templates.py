@@ -11,6 +11,7 @@ from templates_under_test import (
     ACCOUNT,
     API_STACK,
     API_TEMPLATE,
+    ISSUERS,
     REGION,
     REQUIREMENTS_TEMPLATE,
     api_body,
@@ -26,6 +27,11 @@ from local.address import CHECKOUT
 from local.template import load
 from slurm_gateway.settings import AuthorizerSettings, JobsSettings, JwksSettings, TokenSettings
 
+OIDC_ROUTES = {
+    "POST /token/oidc/github": "GithubIdToken",
+    "POST /token/oidc/gitlab": "GitlabIdToken",
+    "POST /token/oidc/own": "OwnIdToken",
+}
 PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
 NATIVE_ROUTES = {
     "GET /slurm/{version}/jobs",
@@ -59,7 +65,8 @@ AUTHORIZER = {
 }
 CONTEXT_VARIABLES = {
     "authorizer.error",
-    "authorizer.user",  # what the edge authorizer puts in its answer's context
+    "authorizer.jti",
+    "authorizer.user",  # this and jti are what the edge authorizer puts in its answer's context
     "error.message",
     "httpMethod",
     "identity.sourceIp",
@@ -121,6 +128,36 @@ def test_every_authorizer_of_a_route_is_declared() -> None:
 def test_the_token_route_takes_signed_requests_only() -> None:
     assert operations()["POST /token"]["security"] == [{"AwsIam": []}]
     assert schemes()["AwsIam"]["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+
+def test_without_an_issuer_there_is_no_route_for_id_tokens() -> None:
+    assert [route for route in operations() if "oidc" in route] == []
+    assert set(schemes()) == {"AwsIam", "EdgeAuthorizer"}
+    assert translated()["Resources"]["TokenOidcPermission"]["Condition"] == "HasAnyIssuer"
+
+
+@pytest.mark.parametrize("parameter", ISSUERS)
+def test_each_issuer_has_a_route_and_an_authorizer_of_its_own(parameter: str) -> None:
+    body = api_body(**{parameter: ISSUERS[parameter], "OidcAudiences": "a,b"})
+    [route] = [path for path in body["paths"] if "oidc" in path]
+    [security] = body["paths"][route]["post"]["security"]
+    [scheme] = security
+
+    assert OIDC_ROUTES[f"POST {route}"] == scheme
+    assert body["components"]["securitySchemes"][scheme]["x-amazon-apigateway-authorizer"] == {
+        "type": "jwt",
+        "identitySource": "$request.header.Authorization",
+        "jwtConfiguration": {"issuer": ISSUERS[parameter], "audience": ["a", "b"]},
+    }
+    assert set(body["components"]["securitySchemes"]) == {"AwsIam", "EdgeAuthorizer", scheme}
+
+
+def test_every_route_but_the_public_ones_has_an_authorizer_also_with_every_issuer() -> None:
+    everything = operations(**ISSUERS)
+
+    assert {route for route, operation in everything.items() if not operation.get("security")} == PUBLIC_ROUTES
+    assert set(everything) - set(operations()) == set(OIDC_ROUTES)
+    assert {integration_name(everything[route]) for route in OIDC_ROUTES} == {"Token"}
 
 
 def test_every_native_route_passes_the_edge_authorizer_and_the_vpc_link() -> None:
@@ -357,6 +394,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
     assert {(item["FunctionName"], item["Principal"], item["SourceArn"]) for item in permissions} == {
         ("EdgeAuthorizerFunction", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
         ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token"),
+        ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token/oidc/*"),
         ("JwksFunction", "apigateway.amazonaws.com", f"{api}/*/GET/.well-known/jwks.json"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/jobs*"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/scripts*"),
@@ -367,7 +405,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
     ("role", "name", "allowed"),
     [
         ("EdgeAuthorizerRole", "authorizer", {"ssm:GetParameter", "kms:GetPublicKey"}),
-        ("TokenRole", "token", {"ssm:GetParameter", "kms:Sign"}),
+        ("TokenRole", "token", {"ssm:GetParameter", "s3:GetObject", "kms:Sign"}),
         ("JwksRole", "jwks", {"ssm:GetParameter", "kms:GetPublicKey"}),
     ],
 )
@@ -388,6 +426,8 @@ def test_a_role_reaches_only_what_is_named_and_keys_only_by_their_tag(role: str)
         if statement["Sid"] in {"Sign", "ReadPublicKeys"}:
             tag = "aws:ResourceTag/slurm-gateway:requirements-stack"
             assert statement["Condition"]["StringEquals"][tag] == "slurm-gateway-requirements"
+        elif statement["Sid"] == "ReadItsEarlierVersions":
+            assert statement["Resource"] == "import:AccessParameterArn:*"
         else:
             assert "*" not in json.dumps(statement["Resource"])
 
