@@ -88,6 +88,7 @@ _SUBMIT = {
     "properties": {
         "script": {"type": "string"},
         "script_sha256": _SHA256,
+        "script_name": {"type": "string"},
         "options": {
             "type": "object",
             "description": "sbatch's options by their long names.",

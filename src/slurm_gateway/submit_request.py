@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 Option = tuple[str, str | int | bool | None]
 
-_MEMBERS = ("script", "script_sha256", "options", "environment", "working_directory", "arguments", "collect")
+_MEMBERS = (
+    "script", "script_sha256", "script_name", "options", "environment", "working_directory", "arguments", "collect",
+)  # fmt: skip
 _VARIABLE = re.compile(r"[^=\0]+")
 # More is somebody's mistake: the kernel takes some 2 MiB of them in all.
 _ARGUMENTS = 4096
@@ -32,6 +34,7 @@ class SubmitRequest:
     options: tuple[Option, ...]
     script: bytes | None = None
     script_sha256: str | None = None
+    script_name: str | None = None
     environment: dict[str, str] | None = None
     working_directory: str | None = None
     arguments: tuple[str, ...] = ()
@@ -60,6 +63,7 @@ def parse(request: Request) -> SubmitRequest:
         (*_options(asked), *options),
         script=None if text is None else text.encode(),
         script_sha256=digest,
+        script_name=asked.get("script_name"),
         environment=asked.get("environment"),
         working_directory=asked.get("working_directory"),
         arguments=tuple(asked.get("arguments") or ()),
@@ -141,6 +145,8 @@ def _object(body: bytes) -> dict[str, Any]:
         raise not_valid("script should be a text")
     if "script_sha256" in asked and not is_digest(asked["script_sha256"]):
         raise not_valid("script_sha256 should be 64 small hexadecimal digits")
+    if not _is_text(asked.get("script_name", "")):
+        raise not_valid("script_name should be a text, the name of the script's file")
     directory = asked.get("working_directory", "/")
     if not (_is_text(directory) and directory.startswith("/")):
         raise not_valid("working_directory should be an absolute path")
