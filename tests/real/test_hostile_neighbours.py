@@ -144,22 +144,20 @@ def test_the_time_that_an_answer_takes_tells_nothing(
 
 
 def test_bobs_script_is_no_script_of_alices(ask: Ask, bobs: Bobs) -> None:
-    for path in ("/scripts/{id}", "/scripts/{id}?user=bob", "/scripts/..%2Fbob%2F{id}", "/scripts/bob%2F{id}"):
+    for path in ("/scripts/{id}", "/scripts/{id}?user=bob", "/scripts/..%2Fbob%2F{id}"):
         his, none = (ask("alice", "GET", path.format(id=one)) for one in (bobs.script, NO_SCRIPT))
         assert his.status_code >= 400
-        assert shown(his, bobs.script) == shown(none, NO_SCRIPT), path
+        # What was asked for is repeated, cut after 64 characters.
+        assert shown(his, bobs.script, bobs.script[:57]) == shown(none, NO_SCRIPT, NO_SCRIPT[:57]), path
     submits = [
         ask("alice", "POST", "/jobs?dry_run=true", json={"script_sha256": one}) for one in (bobs.script, NO_SCRIPT)
     ]
     assert submits[0].status_code == 404
     assert shown(submits[0], bobs.script) == shown(submits[1], NO_SCRIPT)
-    # That bob has it does not keep alice from having the same, nor tell her that he has.
-    staged, new = (ask("alice", "POST", "/scripts", content=text) for text in (SCRIPT, SCRIPT + "#\n"))
+    # That bob has it neither keeps alice from having the same nor shows in what she is told of it.
+    staged, new = (ask("alice", "POST", "/scripts", content=text) for text in (SCRIPT, SCRIPT + " "))
     assert (staged.status_code, staged.json()["sha256"]) == (201, bobs.script)
-    assert (
-        shown(staged, bobs.script)[:2] == shown(new, new.json()["sha256"])[:2]
-        or staged.headers.keys() == new.headers.keys()
-    )
+    assert shown(staged, bobs.script, str(len(SCRIPT))) == shown(new, new.json()["sha256"], str(len(SCRIPT) + 1))
 
 
 def test_bobs_jobs_are_in_no_list_of_alices(ask: Ask, bobs: Bobs) -> None:
@@ -216,17 +214,16 @@ def test_bobs_idempotency_key_is_not_alices(ask: Ask, bobs: Bobs) -> None:
 
 
 def test_strange_idempotency_keys_are_refused_or_are_keys_of_their_own(ask: Ask, bobs: Bobs) -> None:
-    strange = [f"bob {bobs.key}", "", " ", "a b", "\t", "\u00e9", "a" * 256, "a\u00a0b", "\x7f"]
+    strange = [f"bob {bobs.key}", "", "a b", "a\tb", "\u00e9", "a" * 256, "a\u00a0b"]
     for key in strange:
         answer = ask("alice", "POST", "/jobs?hold=yes", content=SCRIPT, headers={"Idempotency-Key": key.encode()})
         assert answer.status_code == 400, (key, answer.text)
-    twice = httpx.Headers([("Idempotency-Key", "a"), ("Idempotency-Key", bobs.key)])
-    printable = ["".join(map(chr, range(0x21, 0x7F))), "../bob", "*", "{}", "' OR 1=1 --", "a" * 255, "bob#1", "bob/1"]
-    for key in (*printable, twice):
-        headers = dict(twice) if isinstance(key, httpx.Headers) else {"Idempotency-Key": key + uuid.uuid4().hex[:0]}
-        answer = ask("alice", "POST", "/jobs?hold=yes&job-name=strange-key", content=SCRIPT, headers=headers)
-        assert answer.status_code == 201, (key, answer.text)
-        assert answer.json()["user"] == "alice"
+    own = ["".join(map(chr, range(0x21, 0x7F))), "../bob", "*", "{}", "'OR'1'='1", "a" * 255, "bob#1", "bob/1", "a,b"]
+    for key in own:
+        answer = ask(
+            "alice", "POST", "/jobs?hold=yes&job-name=strange", content=SCRIPT, headers={"Idempotency-Key": key}
+        )
+        assert (answer.status_code, answer.json()["user"]) == (201, "alice"), (key, answer.text)
 
 
 def test_a_job_of_alices_with_bobs_marker_is_hers_and_changes_nothing_of_his(
@@ -266,16 +263,18 @@ def test_a_submit_of_bobs_whose_outcome_is_unknown_does_not_end_in_alices_job(
     dynamodb.update_item(
         TableName=table,
         Key={"id": {"S": f"bob {key}"}},
-        UpdateExpression="SET marker = :marker, sender_until = :never, token_expires_at = :past, sent_after = :now REMOVE answer",
+        UpdateExpression="SET marker = :marker, sender_until = :never, token_expires_at = :past, sent_after = :now "
+        "REMOVE answer",
         ExpressionAttributeValues={":marker": {"S": lost}, ":never": {"N": "0"}, ":past": {"N": "1"},
                                    ":now": {"N": str(int(time.time()) - 10)}},
     )  # fmt: skip
     forged = stack.submit("alice", extra=lost, hold=True, name=name)
 
-    second = wait_for(
-        lambda: answer if (answer := ask("bob", "POST", path, content=SCRIPT, headers=headers)).status_code != 409 else None,
-        "the submit to be settled", 60,
-    )  # fmt: skip
+    def settled() -> httpx.Response | None:
+        answer = ask("bob", "POST", path, content=SCRIPT, headers=headers)
+        return None if answer.status_code == 409 else answer
+
+    second = wait_for(settled, "the submit to be settled", 60)
 
     assert (second.status_code, second.json()["user"]) == (201, "bob"), second.text
     assert second.json()["id"] != str(forged)
