@@ -79,13 +79,14 @@ def extra_of(job_id: str) -> str:
     return found[1]
 
 
-def shown(answer: httpx.Response, *own: str) -> tuple[int, dict[str, str], str]:
+def shown(answer: httpx.Response, *own: str) -> tuple[int, str]:
     """An answer without what differs from one request to the next, and without what was asked for."""
-    text = re.sub(r'"instance": ?"[^"]*"', "", answer.text)
+    ignored = ("date", "apigw-requestid", "content-length")
+    headers = {name: value for name, value in answer.headers.items() if name not in ignored}
+    text = json.dumps(headers) + re.sub(r'"instance": ?"[^"]*"', "", answer.text)
     for word in own:
         text = text.replace(word, "IT")
-    ignored = ("date", "apigw-requestid", "content-length")
-    return answer.status_code, {k: v for k, v in answer.headers.items() if k not in ignored}, text
+    return answer.status_code, text
 
 
 # Every route of ours that names a job: a part of a job, a change and a condition too. The output is not there yet.
@@ -218,8 +219,8 @@ def test_strange_idempotency_keys_are_refused_or_are_keys_of_their_own(ask: Ask,
     for key in strange:
         answer = ask("alice", "POST", "/jobs?hold=yes", content=SCRIPT, headers={"Idempotency-Key": key.encode()})
         assert answer.status_code == 400, (key, answer.text)
-    own = ["".join(map(chr, range(0x21, 0x7F))), "../bob", "*", "{}", "'OR'1'='1", "a" * 255, "bob#1", "bob/1", "a,b"]
-    for key in own:
+    own = ["".join(map(chr, range(0x21, 0x7F))), "../bob", "*", "{}", "'OR'1'='1", "a" * 223, "bob#1", "bob/1", "a,b"]
+    for key in (f"{word}{uuid.uuid4().hex}" for word in own):
         answer = ask(
             "alice", "POST", "/jobs?hold=yes&job-name=strange", content=SCRIPT, headers={"Idempotency-Key": key}
         )
