@@ -17,6 +17,7 @@ from jwt.exceptions import InvalidTokenError
 
 from . import strict_json
 from .errors import TokenRefusedError
+from .tokens import ISSUER
 from .users import is_name
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ class Verifier:
                 self._jws.decode_complete(token, public_key, algorithms=["RS256"])
             except InvalidTokenError as exc:
                 raise TokenRefusedError("signature-wrong") from exc
+            # What else our key may come to sign is no token for Slurm, and one for another audience is none for us.
+            if payload.get("iss") != ISSUER or "aud" in payload:
+                raise TokenRefusedError("issuer-or-audience-foreign")
             claims = _checked_claims(payload, required=("iat", "exp", "sun"), now=self._now())
             # Only here: what the head node signs has no claims but Slurm's, whatever it holds.
             return replace(claims, sees_everyones_jobs=payload.get("sees_everyones_jobs") is True)

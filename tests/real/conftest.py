@@ -160,6 +160,22 @@ def client(stack: Stack, tmp_path: Path) -> Client:
     return Client(install(ENVIRONMENT), stack, tmp_path)
 
 
+_REPORT = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Give what writes a line into the report at the end of the run: counts, for a reader."""
+    lines = request.config.stash.setdefault(_REPORT, [])
+    return lines.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what tests reported."""
+    for line in config.stash.get(_REPORT, []):
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(autouse=True)
 def no_jobs_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Cancel what a test left in the queue, so that the next one finds free nodes."""

@@ -16,8 +16,9 @@ from templates_under_test import api_resource
 from test_job import component, number, record, task, waiting_tasks
 
 from slurm_gateway import aws, marker
+from slurm_gateway import cursor as cursors
 from slurm_gateway.job import submitted
-from slurm_gateway.job_table import Filters, JobTable
+from slurm_gateway.job_table import Filters, JobTable, Page
 
 JOB = "/slurm/v0.0.42/job"
 CLUSTER = "parallelcluster"
@@ -320,6 +321,14 @@ def test_a_query_that_asks_for_what_does_not_exist_is_refused(call: Call, query:
     assert problem["detail"]
 
 
+def test_a_forged_cursor_from_before_the_first_place_gives_nothing(table: JobTable) -> None:
+    keep(table, 12)
+    filters = Filters(since=1795260000)
+    forged = cursors.make("0000000001#0000000001", user="alice", filters=filters.key())
+
+    assert table.page("alice", filters, limit=10, cursor=forged) == Page([], None)
+
+
 def test_older_news_never_replaces_newer(table: JobTable) -> None:
     job = submitted(12, user="alice", cluster=CLUSTER, descriptions=[{}], submitted_at=1795250000)
     table.refresh(job | {"state": "RUNNING"}, seen_at=2000)
@@ -392,6 +401,17 @@ def test_what_a_cancel_says_of_a_job_decides(
         assert document["slurm"]["error"] == words
 
 
+@pytest.mark.parametrize("sample", [("jobs-cancel", {}), ("jobs-change", {"body": '{"hold": true}'})])
+def test_a_job_that_is_not_shown_is_not_touched(call: Call, slurm: StandIn, sample: tuple[str, dict[str, str]]) -> None:
+    name, arguments = sample
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", 404)
+
+    status, _, problem = call(name, **arguments)
+
+    assert (status, problem["type"], "slurm" in problem) == (404, "urn:slurm-gateway:problem:job-not-found", False)
+    assert {path.partition(" ")[0] for path in slurm.paths()} == {"GET"}
+
+
 @pytest.mark.parametrize("query", ["signal=NOPE", "signal=", "signal=99", "signal=USR1&signal=USR2", "force=1"])
 def test_a_signal_that_is_none_is_not_sent(call: Call, slurm: StandIn, query: str) -> None:
     assert call("jobs-cancel", query=query)[0] == 422
@@ -425,6 +445,8 @@ def test_a_part_of_a_job_is_changed_by_the_number_that_is_its_own(call: Call, sl
 
 
 def test_a_requeue_goes_where_an_api_version_has_it_and_is_refused_elsewhere(call: Call, slurm: StandIn) -> None:
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record()])
+
     status, _, problem = call("jobs-change", body='{"requeue": true}')
     assert (status, problem["type"]) == (422, "urn:slurm-gateway:problem:requeue-not-carried")
 

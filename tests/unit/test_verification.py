@@ -90,6 +90,10 @@ BAD_CLAIMS = {
     "a sun with a letter that only looks like one": ({**GOOD, "sun": "аlice"}, "sun-not-a-user-name"),  # noqa: RUF001
     "a sun too long": ({**GOOD, "sun": "a" * 33}, "sun-not-a-user-name"),
     "a sun that is a list": ({**GOOD, "sun": ["alice"]}, "sun-not-a-user-name"),
+    "no issuer": ({k: v for k, v in GOOD.items() if k != "iss"}, "issuer-or-audience-foreign"),
+    "another issuer": ({**GOOD, "iss": "https://issuer.example"}, "issuer-or-audience-foreign"),
+    "an issuer that is a list": ({**GOOD, "iss": ["slurm-gateway"]}, "issuer-or-audience-foreign"),
+    "an audience": ({**GOOD, "aud": "slurm-gateway"}, "issuer-or-audience-foreign"),
     "two suns": (json.dumps(GOOD)[:-1].encode() + b', "sun": "bob"}', "malformed"),
     "claims that are a list": (b"[]", "malformed"),
     "claims that are no JSON": (b"{", "malformed"),
