@@ -13,7 +13,7 @@ from . import job as jobs
 from . import job_id as ids
 from . import marker as markers
 from .errors import UnavailableError
-from .job_table import LONGEST_PAGE, Filters, with_links
+from .job_table import LONGEST_PAGE, Filters, of_another, with_links
 from .problem import Problem
 from .router import json_response
 from .slurm_errors import SlurmProblem
@@ -75,8 +75,7 @@ class JobReads:
         user = _whose(request, given.get("user"))
         page = self._table.page(user, filters, limit=limit, cursor=given.get("cursor", ""))
         request.line["jobs"] = len(page.jobs)
-        # Scripts are shown to their owners only.
-        found = page.jobs if user == request.caller.user else [with_links(job, "") for job in page.jobs]
+        found = page.jobs if user == request.caller.user else [of_another(job) for job in page.jobs]
         return json_response(200, {"jobs": found, "next": page.next})
 
     def find(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None, *, ended: str = "") -> Job:
@@ -108,7 +107,7 @@ class JobReads:
         job = kept.job
         if job["user"] != caller.user:
             # Slurm need not show it to the caller at all, so that its silence says nothing: the record is the news.
-            return Located(with_links(job, ""), kept.submitted)
+            return Located(of_another(job), kept.submitted)
         if not jobs.is_final(job):
             # It ended since it was last read: a task of an array that is cancelled before its start leaves no trace.
             reason = None if ended else "SlurmForgotIt"
@@ -134,8 +133,6 @@ class JobReads:
     ) -> Located:
         marker = markers.find(str(records[0].get("extra") or ""))
         script, submitted = (marker.script, marker.submitted) if marker else ("", 0)
-        # Whoever may see other users' jobs, by Slurm's leave, is shown them; their scripts are their own.
-        own = job["user"] == caller.user
         try:
             kept = self._table.refresh(job, seen_at=seen_at, submitted=submitted, script=script)
         except UnavailableError as exc:
@@ -143,15 +140,17 @@ class JobReads:
             if line is not None:
                 line["not_kept"] = str(exc)
             kept = ""
-        return Located(with_links(job, (kept or script) if own else ""), submitted or jobs.unix(job["submit_time"]))
+        # Whoever may see other users' jobs, by Slurm's leave, is shown them.
+        answer = with_links(job, kept or script) if job["user"] == caller.user else of_another(job)
+        return Located(answer, submitted or jobs.unix(job["submit_time"]))
 
     def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Located:
         caller.require_unexpired(self._now())
         kept = self._kept(caller, job_id)
         if kept is None or not jobs.is_final(kept.job):
             raise problem
-        script = kept.script if kept.job["user"] == caller.user else ""
-        return Located(with_links(kept.job, script), kept.submitted)
+        own = kept.job["user"] == caller.user
+        return Located(with_links(kept.job, kept.script) if own else of_another(kept.job), kept.submitted)
 
     def _kept(self, caller: Caller, job_id: JobId) -> Kept | None:
         return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)

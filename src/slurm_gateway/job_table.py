@@ -204,7 +204,7 @@ class JobTable:
 
 
 def with_links(job: Job, script: str) -> Job:
-    """Return a job as it is answered: with its script's SHA-256 and links to what belongs to it."""
+    """Return a job as its owner is answered: with its script's SHA-256 and links to what belongs to it."""
     links = {"self": f"/jobs/{job['id']}"}
     if job["tasks"] is None:
         # Each task of an array has its own.
@@ -212,6 +212,11 @@ def with_links(job: Job, script: str) -> Job:
     if script:
         links["script"] = f"/scripts/{script}"
     return {**job, "script": script or None, "links": links}
+
+
+def of_another(job: Job) -> Job:
+    """Return a job as whoever may see others' jobs is answered: script and output are their owners' alone."""
+    return {**job, "script": None, "links": {"self": f"/jobs/{job['id']}"}}
 
 
 def _first(filters: Filters) -> str:
