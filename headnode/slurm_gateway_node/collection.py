@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from . import job_user, output_paths
+from . import job_user, output_files
 from .object_upload import ObjectUpload
 from .reading import FileRead, Item, ReadFile, ReadProblem
 
@@ -77,7 +77,7 @@ class Collector:
         """Return what is to be read of a job; UnknownUserError if nothing can be."""
         user = job_user.find(end.user)
         job = self._job(end)
-        names = output_paths.Names(
+        names = output_files.Names(
             end.id,
             job.number if job else int(end.id.partition("_")[0].partition("+")[0]),
             job.name if job else end.name,
@@ -89,7 +89,7 @@ class Collector:
         items: list[Item] = []
         streams: list[str] = []
         paths = {
-            name: output_paths.absolute(output_paths.expand(path, names), directory)
+            name: output_files.absolute(output_files.expand(path, names), directory)
             for name, path in (
                 ("stdout", (job.stdout if job else "") or end.stdout),
                 ("stderr", (job.stderr if job else "") or end.stderr),
@@ -138,7 +138,7 @@ class Collector:
     def _plan_files(
         self,
         job: SlurmJob | None,
-        names: output_paths.Names,
+        names: output_files.Names,
         directory: str,
         items: list[Item],
         problems: list[dict[str, Any]],
@@ -146,17 +146,17 @@ class Collector:
         if job is None:
             problems.append({"path": "", "problem": "script-forgotten"})
             return
-        wanted = output_paths.wanted(self._slurm.batch_script(job.number), job.extra)
+        wanted = output_files.wanted(self._slurm.batch_script(job.number), job.extra)
         problems += [{"path": each, "problem": "not-understood"} for each in wanted.misunderstood]
         for pattern in wanted.patterns:
-            path = output_paths.absolute(output_paths.expand(pattern, names), directory)
+            path = output_files.absolute(output_files.expand(pattern, names), directory)
             if self._is_shared(path):
                 items.append(Item(pattern=path, base=directory, limit=self._settings.output_bytes))
             else:
                 problems.append({"path": path or pattern, "problem": "not-shared"})
 
     def _is_shared(self, path: str) -> bool:
-        return output_paths.is_below(path, self._settings.shared)
+        return output_files.is_below(path, self._settings.shared)
 
     def _transfer(self, prefix: str, plan: Plan, found: Found) -> None:
         upload: ObjectUpload | None = None

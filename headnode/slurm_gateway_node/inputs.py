@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
-from . import frames, job_user, output_paths
+from . import frames, job_user, output_files
 from .orders import OrderError
 from .slurm_job import SlurmError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _PATIENCE = 60.0
-_KEEP_ALIVE = 20.0
+_KEEP_ALIVE = 10.0
 _PREFIX = "inbox/"
 
 
@@ -75,7 +75,7 @@ class Inputs:
     def _held_job(self, order: InputOrder) -> SlurmJob | None:
         if order.bucket != self._settings.bucket or not order.key.startswith(_PREFIX):
             raise OrderError("its object is not in the inbox")
-        if not output_paths.is_below(order.path, self._settings.shared):
+        if not output_files.is_below(order.path, self._settings.shared):
             raise OrderError(f"{order.path} is not shared with the compute nodes")
         job = self._slurm.find(order.job_id)
         if job is None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import job_user, output_paths
+from . import job_user, output_files
 from .reading import FileRead, Item, ReadFile, ReadingError, ReadProblem
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ class LiveOutput:
         job = self._slurm.find(order.job_id)
         if job is None or not job.is_running or (job.user, job.submitted) != (order.user, order.submitted):
             return None
-        names = output_paths.Names(job.id, job.number, job.name, job.user, job.batch_host)
-        path = output_paths.expand(job.stdout if order.stream == "stdout" else job.stderr, names)
+        names = output_files.Names(job.id, job.number, job.name, job.user, job.batch_host)
+        path = output_files.expand(job.stdout if order.stream == "stdout" else job.stderr, names)
         try:
             user = job_user.find(order.user)
         except job_user.UnknownUserError as exc:
             _logger.warning("the output of job %s cannot be watched: %s", order.job_id, exc)
             return None
-        return _Watch(key, user, output_paths.absolute(path, job.working_directory))
+        return _Watch(key, user, output_files.absolute(path, job.working_directory))
 
     def _current(self) -> list[_Watch]:
         """Forget what nobody has asked for in the last minute; return the rest."""
@@ -142,7 +142,7 @@ class LiveOutput:
     def _keep_up(self, watch: _Watch) -> None:
         problem = ""
         try:
-            problem = self._bring(watch) if output_paths.is_below(watch.path, self._settings.shared) else "not-shared"
+            problem = self._bring(watch) if output_files.is_below(watch.path, self._settings.shared) else "not-shared"
             with self._lock:
                 state = watch.state(time.time(), problem)
             self._put(f"{watch.key}state", json.dumps(state).encode())

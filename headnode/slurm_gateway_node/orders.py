@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _WORKERS = 4
 _WAIT = 20
+# As the queue itself does at first; prolonged while an order is worked on.
+_HIDDEN = 30
 _PAUSE = 5.0
 _LONGEST_PAUSE = 600
 _STREAMS = ("stdout", "stderr")
@@ -149,7 +151,7 @@ class Orders:
         if isinstance(order, WatchOrder):
             self._live.watch(order)
         else:
-            self._inputs.copy(order, keep_alive=lambda: self._hide(message, 60))
+            self._inputs.copy(order, keep_alive=lambda: self._hide(message, _HIDDEN))
         self._sqs.delete_message(**self._queue, ReceiptHandle=message["ReceiptHandle"])
 
     def _postpone(self, message: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The files that a submit asks to have collected, beside those that its script names: they travel in the job's `extra`.
 
-The head node reads them there when the job has ended (output_paths.py), so they are the job's own from its first
+The head node reads them there when the job has ended (output_files.py), so they are the job's own from its first
 moment, whatever its script is written in.
 """
 
