@@ -136,7 +136,7 @@ def of_journal(entry: Mapping[str, Any], cluster: str, known: Mapping[str, Any] 
     job_id = _id(base, task, int(entry.get("het_job_offset") or 0) if het else None)
     directory = str(entry.get("work_dir") or "/")
     names = output_paths.Names(
-        job=base, number=base if het else number, user=user, name=str(entry.get("name") or ""), nodes=nodes,
+        job=base, number=number, user=user, name=str(entry.get("name") or ""), nodes=nodes,
         is_array=bool(array), task=task,
     )  # fmt: skip
     stdout = output_paths.expanded(str(entry.get("std_out") or ""), directory, names)
