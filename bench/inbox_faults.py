@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,16 +34,21 @@ _DELIVERIES = 3
 
 @dataclass
 class Run:
-    """What came of a run. `inputs` are the objects' keys by job; times are seconds from the first object on."""
+    """What came of a run. `inputs` are the objects' keys by job; times are seconds from the first object on.
+
+    A job completes only if what it finds at its input's path is what was written under its input's key.
+    """
 
     objects: int
     name: str
     jobs: set[str] = field(default_factory=set)
     inputs: dict[str, str] = field(default_factory=dict)
+    states: Counter[str] = field(default_factory=Counter)
     dead: int = 0
     waiting: int = 0
     written: float = 0.0
     drained: float = 0.0
+    ended: float = 0.0
     stopped_for: float = 0.0
 
     def is_exact(self) -> bool:
@@ -50,6 +56,7 @@ class Run:
         return (
             len(self.jobs) == self.objects == len(set(self.inputs.values()))
             and set(self.inputs) == self.jobs
+            and self.states == {"COMPLETED": self.objects}
             and not (self.waiting or self.dead)
         )
 
@@ -61,6 +68,7 @@ class Run:
         return [
             f"{self.objects} objects, each told of {_DELIVERIES} times: {len(self.jobs)} jobs in Slurm, with {inputs}",
             f"all written after {self.written:.0f} s, queue empty after {self.drained:.0f} s, {left}",
+            f"all jobs ended after {self.ended:.0f} s: {dict(self.states)}",
             f"slurmctld stopped for {self.stopped_for:.0f} s; {self.objects / busy:.1f} submits/s in the rest",
         ]
 
@@ -79,8 +87,11 @@ def run(objects: int, *, stop_after: float, stop_for: float, kills: int, deadlin
         while (waiting := sum(queue_depth())) and time.monotonic() - begin < deadline:
             time.sleep(0.5)
         result.drained, result.waiting = time.monotonic() - begin, waiting
-    result.dead = sum(queue_depth("InboxDeadLetterQueueUrl")) - dead_before
     result.jobs = jobs_named(result.name)
+    while (ended := ends(result.name)).total() < len(result.jobs) and time.monotonic() - begin < deadline:
+        time.sleep(1)
+    result.ended, result.states = time.monotonic() - begin, ended
+    result.dead = sum(queue_depth("InboxDeadLetterQueueUrl")) - dead_before
     result.inputs = {job: key for job, key in inputs_by_job(f"inbox/{result.name}/").items() if job in result.jobs}
     return result
 
@@ -151,6 +162,13 @@ def jobs_named(name: str) -> set[str]:
     told = cluster.run(["sacct", "--noheader", "--allocations", "--allusers", "--starttime=now-1day",
                         f"--name={name}", "--format=JobID"]).stdout.split()  # fmt: skip
     return set(live) | set(told)
+
+
+def ends(name: str) -> Counter[str]:
+    """Give how many of the jobs of a name ended in which state."""
+    told = cluster.run(["sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--starttime=now-1day",
+                        f"--name={name}", "--format=State"]).stdout.split("\n")  # fmt: skip
+    return Counter(state for state in told if state and state not in {"PENDING", "RUNNING", "COMPLETING", "REQUEUED"})
 
 
 def inputs_by_job(prefix: str) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """Full-size load and faults on the running stack, each figure printed: ``python -m bench.soak``.
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
-job a key; it submits many jobs at once through the native path and counts them in Slurm; and it kills every daemon and
-process of the stack in turn, several times over, brings the stack up again and submits a job through it. It rotates the
-signing key twenty times under load, and expects no request to fail.
+job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object; it submits
+many jobs at once through the native path and counts them in Slurm; and it kills every daemon and process of the stack
+in turn, several times over, brings the stack up again and submits a job through it. It rotates the signing key twenty
+times under load, and expects no request to fail.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import rotations, submit_faults
+from bench import inbox_faults, inbox_rates, rotations, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -76,6 +77,16 @@ def load(jobs: int, clients: int) -> int:
     return int(len(set(ids)) != jobs or found != jobs)
 
 
+def inbox(objects: int) -> int:
+    """Write objects into the inbox under faults; print what came of it beside what the way itself can carry."""
+    result = inbox_faults.run(objects, stop_after=30, stop_for=120, kills=2, deadline=3600)
+    empty, own = inbox_rates.empty_function(1000), inbox_rates.slurmrestd(1000, clients=5)
+    print(*(f"  {line}" for line in result.lines()), sep="\n")
+    print(f"  beside it: {empty:.0f} messages/s through a function that does nothing, {own:.0f} submits/s of "
+          "slurmrestd's own, 5 at a time", flush=True)  # fmt: skip
+    return int(not result.is_exact())
+
+
 def gateway_side() -> Side:
     """Give the gateway's side of the benchmarks with a fresh token."""
     env = stack_environment()
@@ -93,6 +104,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often each part is killed")
     parser.add_argument("--jobs", type=int, default=2000, help="how many jobs are submitted")
     parser.add_argument("--rotations", type=int, default=20, help="how often the signing key is rotated")
+    parser.add_argument("--objects", type=int, default=5000, help="how many objects are written into the inbox")
     parser.add_argument("--seed", type=int, default=1, help="which faults come when")
     arguments = parser.parse_args()
     try:
@@ -105,6 +117,8 @@ def main() -> int:
         rotated = rotations.run(arguments.rotations)
         print(*(f"  {line}" for line in rotated.lines()), sep="\n", flush=True)
         lost |= not rotated.is_good()
+        print("Inbox: objects written at once, slurmctld stopped for two minutes, slurmrestd killed twice")
+        lost |= inbox(arguments.objects)
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:

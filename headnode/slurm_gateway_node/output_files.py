@@ -69,7 +69,10 @@ def wanted(script: bytes | None, extra: str) -> Wanted:
             continue
         for word in words:
             name, _, pattern = word.partition("=")
-            (patterns if name == "output" and pattern else misunderstood).append(pattern if name == "output" else word)
+            if name == "output" and pattern:
+                patterns.append(pattern)
+            else:
+                misunderstood.append(word)
     found = _COLLECT.search(extra)
     patterns += [unquote(part) for part in found[1].split(",")] if found else []
     good = [pattern for pattern in dict.fromkeys(patterns) if _is_good(pattern)]

@@ -43,7 +43,7 @@ class InboxTable(IdempotencyTable):
         table: str,
         *,
         clock: Callable[[], float],
-        beside_answer: Callable[[Claim, Answer], Sequence[Mapping[str, Any]]] = lambda _claim, _answer: (),
+        beside_answer: Callable[[Claim, Answer], Sequence[Sequence[Mapping[str, Any]]]] = lambda _claim, _answer: (),
     ) -> None:
         super().__init__(dynamodb, table, clock=clock, beside_answer=beside_answer, kept_for=KEPT_FOR)
 

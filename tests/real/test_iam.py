@@ -18,7 +18,6 @@ from local.aws_emulator import ACCOUNT, REGION, Credentials
 
 pytestmark = [pytest.mark.any_release, pytest.mark.usefixtures("stack")]
 
-ROLES = ("EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "head node", "administrator", "alice")
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
 TAG = "slurm-gateway:requirements-stack"
 
@@ -44,7 +43,7 @@ def new_key(**properties: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
+def names(outputs: dict[str, str], key_policy: str, credentials: dict[str, Credentials]) -> Iterator[dict[str, str]]:
     """The resources of the calls below: the stack's own, and others of the same kinds."""
     administrator = principals.administrator()
     ssm, s3, kms = (aws_emulator.client(service, administrator) for service in ("ssm", "s3", "kms"))
@@ -52,8 +51,14 @@ def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
     untagged = new_key(Policy=key_policy)["KeyId"]
     ssm.put_parameter(Name="/other/parameter", Value="x", Type="String", Overwrite=True)
     s3.put_object(Bucket=outputs["BucketName"], Key="headnode/configure.sh", Body=b"#!/bin/sh\n")
-    s3.put_object(Bucket=outputs["BucketName"], Key="scripts/alice/x", Body=b"x")
-    yield {**outputs, "RotatedKey": rotated, "UntaggedKey": untagged}
+    # The bucket's policy lets nobody else: not even the administrator writes scripts and rules.
+    for who, key in (("InboxFunction", "scripts/alice/x"), ("operator", "rules/not-one")):
+        aws_emulator.client("s3", credentials[who]).put_object(Bucket=outputs["BucketName"], Key=key, Body=b"x")
+    pipeline = aws_emulator.client("s3", principals.credentials(principals.PIPELINE_ROLE))
+    thing = pipeline.put_object(Bucket=outputs["BucketName"], Key="inbox/nobodys/x", Body=b"x")
+    api = stacks.outputs_of(stacks.API_STACK)
+    queues = {"InboxQueue": api["InboxQueueUrl"], "DeadLetters": api["InboxDeadLetterQueueUrl"]}
+    yield {**outputs, **queues, "Version": thing["VersionId"], "RotatedKey": rotated, "UntaggedKey": untagged}
     for key in (rotated, untagged):
         kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     ssm.delete_parameter(Name="/other/parameter")
@@ -75,12 +80,22 @@ def credentials(outputs: dict[str, str]) -> dict[str, Credentials]:
             head_node["AWS_ACCESS_KEY_ID"], head_node["AWS_SECRET_ACCESS_KEY"], head_node["AWS_SESSION_TOKEN"]
         ),
         "administrator": principals.administrator(),
+        "operator": principals.credentials(principals.OPERATOR),
+        "pipeline": principals.credentials(principals.PIPELINE_ROLE),
         "alice": principals.credentials("alice"),
     }
 
 
 def get_parameter(output: str) -> Call:
     return lambda client, names: client("ssm").get_parameter(Name=names[output])
+
+
+def put_object(key: str) -> Call:
+    return lambda client, names: client("s3").put_object(Bucket=names["BucketName"], Key=key, Body=b"x")
+
+
+def send(queue: str) -> Call:
+    return lambda client, names: client("sqs").send_message(QueueUrl=names[queue], MessageBody="{}")
 
 
 def sign(key: str, algorithm: str = RS256) -> Call:
@@ -143,6 +158,22 @@ CALLS: dict[str, Call] = {
     ),
     "tell of jobs": lambda client, names: put_event(client, names, "slurm-gateway"),
     "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
+    "read a rule": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="rules/not-one"),
+    "list the rules": lambda client, names: client("s3").list_objects_v2(Bucket=names["BucketName"], Prefix="rules/"),
+    "look up an object of the inbox": lambda client, names: client("s3").head_object(
+        Bucket=names["BucketName"], Key="inbox/nobodys/x", VersionId=names["Version"]
+    ),
+    "write a rule": put_object("rules/not-one"),
+    "write a script": put_object("scripts/alice/x"),
+    "write an output": put_object("output/alice/not-one"),
+    # What ends with a slash becomes no job.
+    "write an object of the inbox": put_object("inbox/nobodys/"),
+    "send to the inbox's queue": send("InboxQueue"),
+    "send a dead letter": send("DeadLetters"),
+    "order the head node": send("HeadNodeQueueUrl"),
+    "take a dead letter": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["DeadLetters"], VisibilityTimeout=0
+    ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
@@ -176,7 +207,32 @@ ALLOWED: dict[str, set[str]] = {
         "write the list of users",
         "register a target",
         "tell of jobs",
+        "look up an object of the inbox",
+        "write an output",
     },
+    "InboxFunction": {
+        "read the key list",
+        "read the access document",
+        "read an earlier version of the access document",
+        "read the list of users",
+        "sign",
+        "sign with a rotated key",
+        "read a user's script",
+        "write a script",
+        "read a rule",
+        "list the rules",
+        "look up an object of the inbox",
+        "send a dead letter",
+        "order the head node",
+    },
+    "operator": {
+        "read a rule",
+        "list the rules",
+        "write a rule",
+        "take a dead letter",
+        "send to the inbox's queue",
+    },
+    "pipeline": {"write an object of the inbox"},
     "alice": set(),
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.
@@ -186,6 +242,12 @@ DENIED_TO_ADMINISTRATOR = {
     "sign with a key without the tag",
     "sign with another algorithm",
     "assume the token function's role",
+    "write a rule",
+    "write a script",
+    "write an output",
+    "send to the inbox's queue",
+    "send a dead letter",
+    "order the head node",
 }
 
 
@@ -214,7 +276,7 @@ def test_a_role_may_do_what_it_needs_and_nothing_else(
 
 
 @pytest.mark.parametrize("call", sorted(DENIED_TO_ADMINISTRATOR))
-def test_the_keys_own_policy_keeps_even_an_administrator_from_signing(
+def test_a_resources_own_policy_keeps_even_an_administrator_out(
     call: str, credentials: dict[str, Credentials], names: dict[str, str]
 ) -> None:
     assert decision(credentials["administrator"], CALLS[call], names) == "denied"

@@ -530,7 +530,7 @@ def test_a_list_of_another_users_is_shown_without_scripts_to_who_sees_everyones(
     status, _, page = call("jobs-list", query="user=bob", sees_everyone=True)
 
     assert (status, [(job["id"], job["user"], job["script"]) for job in page["jobs"]]) == (200, [("12", "bob", None)])
-    assert page["jobs"][0]["links"] == {"self": "/jobs/12"}
+    assert page["jobs"][0]["links"] == {"self": "/jobs/12", "output": "/jobs/12/output"}
 
 
 def test_ones_own_list_is_ones_own_also_by_name_and_also_for_who_sees_everyones(call: Call, table: JobTable) -> None:
