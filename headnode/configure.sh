@@ -99,7 +99,7 @@ slurm_conf=$SLURM_ETC/slurm.conf
 slurmdbd_conf=$SLURM_ETC/slurmdbd.conf
 mapfile -t files <"$here/manifest"
 # The services that are Python: package slurm_gateway_node.
-readonly SERVICES=(slurm-gateway-feed.service slurm-gateway-files.service)
+readonly SERVICES=(slurm-gateway-queue.service slurm-gateway-feed.service slurm-gateway-files.service)
 
 check_arguments() {
   ((EUID == 0)) || fail 'run this as root'
@@ -154,7 +154,7 @@ install_files() {
   install -d -m 0755 "$INSTALL_DIRECTORY" "$INSTALL_DIRECTORY/slurm_gateway_node" "$SETTINGS_DIRECTORY" \
     "$STATE_DIRECTORY"
   for file in "${files[@]}"; do
-    [[ $file != *.service && $file != *.timer ]] || continue
+    [[ $file != *.service && $file != *.timer && $file != *.lua ]] || continue
     mode=0644
     [[ $file != *.sh ]] || mode=0755
     # install(1) would write into a script that the timer is just running.
@@ -191,11 +191,6 @@ find_shared_directories() {
     awk '{ print $1 }' /var/lib/nfs/etab 2>/dev/null || true
     findmnt --raw --noheadings --output TARGET --types nfs,nfs4,lustre,ceph,beegfs,gpfs,wekafs || true
   } | grep -E '^(/[A-Za-z0-9._-]+)+$' | grep -v '^/opt/' | sort -u | paste -s -d : || true
-}
-
-# The feed service writes what the files service reads and removes.
-make_spool() {
-  install -d -m 2770 -o slurm-gateway -g root "$STATE_DIRECTORY/ends"
 }
 
 # Sets settings_changed to yes when one of them did.
@@ -273,8 +268,34 @@ make_jwt_key() {
   chown "$slurm_user" "$jwt_key"
 }
 
+# Where slurmctld writes the ends of jobs and the feed reads them, and where the feed leaves them for the files service.
+# Names and paths of everyone's jobs are in there.
+make_journal() {
+  install -d -m 2770 -o "$slurm_user" -g slurm-gateway "$STATE_DIRECTORY/journal"
+  install -d -m 2770 -o slurm-gateway -g root "$STATE_DIRECTORY/ends"
+}
+
+# Sets jobcomp_lines to what slurm.conf needs for the journal: nothing where somebody else uses Slurm's one hook for it.
+choose_journal() {
+  local there script=$SLURM_ETC/jobcomp.lua because=''
+  jobcomp_lines=()
+  there=$(conf_value "$slurm_conf" JobCompType)
+  if [[ -n $there && $there != jobcomp/none && $there != jobcomp/lua ]]; then
+    because="slurm.conf's JobCompType=$there stays"
+  elif ! plugin jobcomp_lua; then
+    because='this Slurm has no jobcomp/lua plugin'
+  elif [[ -f $script ]] && ! grep --quiet "slurm-gateway's configure.sh" "$script"; then
+    because="$script is somebody else's and stays"
+  else
+    replace_file "$script" 0644 root:root <"$here/jobcomp.lua"
+    jobcomp_lines=(JobCompType=jobcomp/lua)
+    return
+  fi
+  say "warning: $because: ends of jobs are read from the queue alone, and those of a longer pause of the feed are lost"
+}
+
 # Sets restart_needed to yes when a file changed.
-set_authentication() {
+set_configuration() {
   local file old types parameters lines
   restart_needed=no
   for file in "$slurm_conf" "$slurmdbd_conf"; do
@@ -287,12 +308,14 @@ set_authentication() {
     if [[ $file == "$slurmdbd_conf" ]]; then
       # slurmdbd has a PrivateData of its own: without it /slurmdb shows everyone's finished jobs.
       lines+=("PrivateData=$(list_with "$(conf_value "$file" PrivateData)" jobs)")
-    elif [[ ,$(conf_value "$file" PrivateData), != *,jobs,* ]]; then
-      say "warning: slurm.conf's PrivateData has no \"jobs\": every user sees every other's jobs"
+    else
+      lines+=("${jobcomp_lines[@]}")
+      [[ ,$(conf_value "$file" PrivateData), == *,jobs,* ]] ||
+        say "warning: slurm.conf's PrivateData has no \"jobs\": every user sees every other's jobs"
     fi
     set_conf_lines "$file" "${lines[@]}"
     if [[ $replaced == yes ]]; then
-      say "set the token keys in $file"
+      say "set token keys and journal in $file"
       restart_needed=yes
     fi
   done
@@ -412,10 +435,11 @@ install_files
 make_python
 write_settings
 create_users
-make_spool
 make_jwt_key
+make_journal
+choose_journal
 retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" --write-only || fail 'no public keys: the reason stands above'
-set_authentication
+set_configuration
 apply_to_daemons
 install_units
 start_units

@@ -33,8 +33,8 @@ UNITS = (
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
 CONFIGURED_UNITS = (
-    "slurmrestd.service", "slurm-gateway-feed.service", "slurm-gateway-files.service", "slurm-gateway-keys.timer",
-    "slurm-gateway-register.timer",
+    "slurmrestd.service", "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
+    "slurm-gateway-keys.timer", "slurm-gateway-register.timer",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
     ├── SettingsError           a function's environment is wrong: it does not start
     ├── AccessDocumentError     the access document breaks a rule of its own
     ├── TokenRefusedError       a Slurm token does not pass the edge
+    ├── EventNotValidError      an event says what none should: it is recorded nowhere
     ├── UnavailableError        SSM or KMS gave no answer, or nothing usable: try again later
     ├── ApiVersionGoneError     slurmrestd does not speak the API version it was asked in: find another, ask again
     └── Problem                 an HTTP answer other than success (problem.py)
@@ -54,6 +55,10 @@ class TokenRefusedError(GatewayError):
         self.reason = reason
         self.kid = kid
         self.user = user
+
+
+class EventNotValidError(GatewayError):
+    """An event is not as its schema says; the message names what is wrong."""
 
 
 class UnavailableError(GatewayError):

@@ -55,8 +55,8 @@ def fingerprint(parts: Iterable[bytes]) -> str:
 class IdempotencyTable:
     """The store (submission.Store) in a DynamoDB table whose key is `id`.
 
-    `beside_answer` gives the further writes that go with an answer, for `TransactWriteItems`: takes the claim and
-    its answer. `clock` gives Unix seconds.
+    `beside_answer` takes a claim and its answer and gives the further writes that go with them, for
+    `TransactWriteItems`: the first of these lists whose conditions hold, or none. `clock` gives Unix seconds.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class IdempotencyTable:
         table: str,
         *,
         clock: Callable[[], float],
-        beside_answer: Callable[[Claim, Answer], Sequence[Mapping[str, Any]]] = lambda _claim, _answer: (),
+        beside_answer: Callable[[Claim, Answer], Sequence[Sequence[Mapping[str, Any]]]] = lambda _claim, _answer: (),
     ) -> None:
         self._dynamodb = dynamodb
         self._table = table
@@ -115,8 +115,8 @@ class IdempotencyTable:
             }
         }
         with unavailable_on_failure("cannot keep the answer of a submit"):
-            # If what goes beside it is there already, and newer, the answer goes alone.
-            for items in ([update, *self._beside_answer(claim, answer)], [update]):
+            for beside in (*self._beside_answer(claim, answer), ()):
+                items = [update, *beside]
                 try:
                     self._dynamodb.transact_write_items(TransactItems=items)
                 except ClientError as exc:

@@ -127,6 +127,8 @@ class JobReads:
     ) -> Located:
         marker = markers.find(str(records[0].get("extra") or ""))
         script, submitted = (marker.script, marker.submitted) if marker else ("", 0)
+        if marker is None and job["restarts"]:
+            submitted = self._first_submit(job)
         # Whoever may see other users' jobs, by Slurm's leave, is shown them; their scripts are their own.
         own = job["user"] == caller.user
         try:
@@ -137,6 +139,16 @@ class JobReads:
                 line["not_kept"] = str(exc)
             kept = ""
         return Located(with_links(job, (kept or script) if own else ""), submitted or jobs.unix(job["submit_time"]))
+
+    def _first_submit(self, job: Job) -> int:
+        """Return the key beside its id of a job that was requeued: its submit time before that, 0 if not known."""
+        try:
+            kept = self._table.read(job["id"], job["user"])
+        except UnavailableError:
+            return 0
+        same = ("name", "working_directory")
+        is_it = kept is not None and kept.submitted <= jobs.unix(job["submit_time"])
+        return kept.submitted if kept and is_it and all(kept.job[name] == job[name] for name in same) else 0
 
     def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Located:
         caller.require_unexpired(self._now())

@@ -5,11 +5,15 @@ Attributes of a record, beside the keys that template.yaml declares:
     document    the job as JSON (job.py), without what follows
     script      the SHA-256 of its script, where it came through this gateway
     state, partition, name      of the document, to filter by
-    seen_at     when Slurm was asked for what the record says, in Unix milliseconds
+    seen_at     when Slurm was asked for what the record says, or when an event saw it, in Unix milliseconds
+    final, restarts     of the document: whether nothing more will happen (0 or 1), and in which run
+    answered_end        the end that Slurm itself told of, "" where an event did, or there was none
     expires_at  when DynamoDB may forget it, in Unix seconds
 
 A record is only replaced by later news: `seen_at` is a condition of every write. News from Slurm has the time just
-before Slurm was asked, an event the time it happened, so no event overrules what Slurm answered after it.
+before Slurm was asked, an event the time it happened, so no event overrules what Slurm answered after it, nor what
+Slurm itself said of the same end. That a job has ended is news for a few seconds more: the head node's clock and the
+function's may differ by so much, and nothing would tell it again.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from . import cursor as cursors
 from .aws import error_code, unavailable_on_failure
-from .job import unix
+from .job import is_final, unix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 INDEX = "by-user"
 LONGEST_PAGE = 500
 _DAY = 24 * 3600
+_CLOCKS_DIFFER = 5000
 # Filters leave few jobs of many: a page is cut short after so many reads of up to 1 MB.
 _READS_A_PAGE = 8
 _READ = 1000
@@ -86,7 +91,46 @@ class JobTable:
         `submitted` is the job's key beside its id (Unix seconds), by default its submit time; `seen_at` is in
         Unix milliseconds.
         """
-        submitted = submitted or unix(job["submit_time"])
+        values = self._values(job, seen_at, submitted)
+        if script:
+            values["script"] = {"S": script}
+        # A user can write any submit time into a job's marker: nobody's record becomes another's by that.
+        condition = "attribute_not_exists(#seen_at) OR (#seen_at < :seen_at AND #user = :user)"
+        return self._update(job, submitted, values, condition)
+
+    def write_script(self, job: Job, *, submitted: int, script: str) -> dict[str, Any]:
+        """Return the write of a script into a job's record that is there, as `write` does."""
+        return {
+            "TableName": self._table,
+            "Key": {"job": {"S": self._key(job["id"])}, "submitted": {"N": str(submitted)}},
+            "UpdateExpression": "SET #script = :script",
+            "ConditionExpression": "#user = :user",
+            "ExpressionAttributeNames": {"#script": "script", "#user": "user"},
+            "ExpressionAttributeValues": {":script": {"S": script}, ":user": {"S": job["user"]}},
+        }
+
+    def tell(self, job: Job, *, seen_at: int, submitted: int) -> bool:
+        """Write what an event says of a job unless the record holds later news; return whether it was written."""
+        values = self._values(job, seen_at, submitted, answered=False)
+        newer = "#seen_at < :seen_at AND NOT #answered_end = :end"
+        condition = f"attribute_not_exists(#seen_at) OR (#user = :user AND (#restarts < :restarts OR ({newer})))"
+        more = {":end": {"S": job["end_time"] or "none"}}
+        if is_final(job):
+            condition = condition[:-2] + " OR (#restarts = :restarts AND #final = :going_on AND #seen_at < :late)))"
+            more |= {":going_on": {"N": "0"}, ":late": {"N": str(seen_at + _CLOCKS_DIFFER)}}
+        update = self._update(job, submitted, values, condition)
+        update["ExpressionAttributeValues"] |= more
+        with unavailable_on_failure("cannot keep the record of a job"):
+            try:
+                self._dynamodb.update_item(**update)
+            except ClientError as exc:
+                if error_code(exc) != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
+
+    def _values(self, job: Job, seen_at: int, submitted: int, *, answered: bool = True) -> dict[str, dict[str, str]]:
+        final = is_final(job)
         values = {
             "document": {"S": json.dumps(job, separators=(",", ":"))},
             "user": {"S": job["user"]},
@@ -95,18 +139,21 @@ class JobTable:
             "name": {"S": job["name"]},
             "seen_at": {"N": str(seen_at)},
             "expires_at": {"N": str(seen_at // 1000 + self._keep)},
+            "final": {"N": str(int(final))},
+            "restarts": {"N": str(job["restarts"])},
+            "answered_end": {"S": (job["end_time"] or "") if answered and final else ""},
         }
         if job["id"].isdigit():
             # Parts of a job are found by their id only; the list has the whole.
-            values["listed"] = {"S": f"{submitted:010}#{int(job['id']):010}"}
-        if script:
-            values["script"] = {"S": script}
+            values["listed"] = {"S": f"{submitted or unix(job['submit_time']):010}#{int(job['id']):010}"}
+        return values
+
+    def _update(self, job: Job, submitted: int, values: Mapping[str, dict[str, str]], condition: str) -> dict[str, Any]:
         return {
             "TableName": self._table,
-            "Key": {"job": {"S": self._key(job["id"])}, "submitted": {"N": str(submitted)}},
+            "Key": {"job": {"S": self._key(job["id"])}, "submitted": {"N": str(submitted or unix(job["submit_time"]))}},
             "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values),
-            # A user can write any submit time into a job's marker: nobody's record becomes another's by that.
-            "ConditionExpression": "attribute_not_exists(#seen_at) OR (#seen_at < :seen_at AND #user = :user)",
+            "ConditionExpression": condition,
             "ExpressionAttributeNames": {f"#{name}": name for name in values},
             "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
         }
@@ -124,7 +171,12 @@ class JobTable:
                 if error_code(exc) != "ConditionalCheckFailedException":
                     raise
                 there = exc.response.get("Item") or {}
-                return _text(there, "script") if _text(there, "user") == job["user"] else ""
+                if _text(there, "user") != job["user"]:
+                    return ""
+                if script and not _text(there, "script"):
+                    submitted = submitted or unix(job["submit_time"])
+                    self._dynamodb.update_item(**self.write_script(job, submitted=submitted, script=script))
+                return _text(there, "script") or script
         return _text(answer.get("Attributes", {}), "script")
 
     def read(self, job_id: str, user: str) -> Kept | None:

@@ -69,6 +69,7 @@ class _Environment:
 
 _KEYS = "the list of KMS signing keys"
 _ACCESS = "the access document"
+_KEPT = "for how many days a job's record is kept, from 1 to 9999"
 _SUDO = "whether the images' default users have sudo, and so may get no token"
 _HEAD_NODE = "whether tokens of `scontrol token` pass on /slurm and /slurmdb"
 
@@ -161,7 +162,7 @@ class JobsSettings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
         env = _Environment(environ)
-        days = env.text("JOB_RECORD_DAYS", _DAYS, "for how many days a job's record is kept, from 1 to 9999")
+        days = env.text("JOB_RECORD_DAYS", _DAYS, _KEPT)
         settings = cls(
             slurmrestd_url=env.text("SLURMRESTD_URL", _URL, "the load balancer's URL, without a path"),
             slurmrestd_tls_name=env.text("SLURMRESTD_TLS_NAME", _HOST_NAME, "the name in its certificate, or nothing"),
@@ -174,6 +175,53 @@ class JobsSettings:
             submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
             bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
             head_node_queue_url=env.text("HEAD_NODE_QUEUE_URL", _QUEUE_URL, "the URL of the queue to the head node"),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderSettings:
+    """Settings of the function that keeps what the head node tells."""
+
+    cluster_name: str
+    jobs_table: str
+    job_record_days: int
+    heartbeats_table: str
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        days = env.text("JOB_RECORD_DAYS", _DAYS, _KEPT)
+        settings = cls(
+            cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
+            jobs_table=env.text("JOBS_TABLE", _TABLE, "the name of the table of jobs"),
+            job_record_days=int(days) if days.isdigit() else 0,
+            heartbeats_table=env.text("HEARTBEATS_TABLE", _TABLE, "the name of the table of heartbeats"),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """Settings of the function behind GET /health."""
+
+    cluster_name: str
+    heartbeats_table: str
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls(
+            cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
+            heartbeats_table=env.text("HEARTBEATS_TABLE", _TABLE, "the name of the table of heartbeats"),
             log_level=env.log_level(),
         )
         env.finish()

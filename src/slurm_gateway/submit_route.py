@@ -150,9 +150,21 @@ class SubmitRoute:
             _logger.error("record not kept", extra={"error": str(exc), "job": answer["id"]})
 
 
-def record_beside_answer(table: JobTable) -> Callable[[Claim, Answer], list[dict[str, Any]]]:
-    """Return what gives the write of a job's record, to go with its submission's answer."""
-    return lambda claim, answer: [{"Update": table.write(**_record(answer, claim.marker))}]
+def record_beside_answer(table: JobTable) -> Callable[[Claim, Answer], list[list[dict[str, Any]]]]:
+    """Return what gives the write of a job's record, to go with its submission's answer.
+
+    Where an event was quicker, the record is newer than the answer and lacks nothing but the script.
+    """
+
+    def writes(claim: Claim, answer: Answer) -> list[list[dict[str, Any]]]:
+        record = _record(answer, claim.marker)
+        first = [{"Update": table.write(**record)}]
+        if not record["script"]:
+            return [first]
+        later = table.write_script(record["job"], submitted=record["submitted"], script=record["script"])
+        return [first, [{"Update": later}]]
+
+    return writes
 
 
 def _record(answer: Answer, marker: str) -> dict[str, Any]:

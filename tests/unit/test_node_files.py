@@ -142,6 +142,14 @@ def test_a_job_of_the_gateways_is_known_by_its_marker_and_another_by_its_submit_
     assert (ours.submitted, ours.marker()) == (1795250000, MARKER)
 
 
+def test_a_requeued_job_is_still_the_one_whose_record_is_older_and_nobody_elses() -> None:
+    requeued = slurm_job.job_of(record(restart_cnt=1))
+
+    assert requeued.is_of("alice", 1795250000)
+    assert not requeued.is_of("bob", 1795250000)
+    assert not slurm_job.job_of(record()).is_of("alice", 1795250000)
+
+
 def test_parts_of_jobs_have_the_ids_that_people_write() -> None:
     number = {"set": True, "infinite": False, "number": 12}
     task = record(array_job_id=number, array_task_id={"set": True, "infinite": False, "number": 3})
