@@ -28,8 +28,8 @@ class SlurmError(Exception):
 class SlurmJob:
     """A job that Slurm has in memory.
 
-    `number` is Slurm's own for it. `submitted` is when the gateway submitted it, where the job says so, else Slurm's own
-    `submit_time` (Unix seconds), which changes with a requeue.
+    `number` is Slurm's own for it. `submitted` is when the gateway submitted it, where the job says so, else Slurm's
+    own `submit_time` (Unix seconds), which changes with a requeue.
     """
 
     id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from . import job as jobs
 from . import job_id as ids
 from . import marker as markers
 from .errors import UnavailableError
-from .job_table import LONGEST_PAGE, Filters, with_links
+from .job_table import LONGEST_PAGE, Beside, Filters, with_links
 from .problem import Problem
 from .router import json_response
 from .slurm_errors import SlurmProblem
@@ -108,7 +108,7 @@ class JobReads:
             job = job | {"state": ended or "UNKNOWN", "state_flags": [], "state_reason": reason, "held": False}
             if ended:
                 self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
-        return Located(with_links(job, kept.script), kept.submitted)
+        return Located(with_links(job, kept.beside), kept.submitted)
 
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
@@ -137,8 +137,9 @@ class JobReads:
             # Slurm has answered; that its answer is not kept is no reason to withhold it.
             if line is not None:
                 line["not_kept"] = str(exc)
-            kept = ""
-        return Located(with_links(job, (kept or script) if own else ""), submitted or jobs.unix(job["submit_time"]))
+            kept = Beside()
+        beside = replace(kept, script=kept.script or script) if own else Beside()
+        return Located(with_links(job, beside), submitted or jobs.unix(job["submit_time"]))
 
     def _first_submit(self, job: Job) -> int:
         """Return the key beside its id of a job that was requeued: its submit time before that, 0 if not known."""
@@ -155,7 +156,7 @@ class JobReads:
         kept = self._table.read(str(job_id), caller.user)
         if kept is None or not jobs.is_final(kept.job):
             raise problem
-        return Located(with_links(kept.job, kept.script), kept.submitted)
+        return Located(with_links(kept.job, kept.beside), kept.submitted)
 
     def pause(self, job: Job) -> int | None:
         """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change."""
