@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from . import job as jobs
 from . import job_id as ids
 from . import marker as markers
 from .errors import UnavailableError
-from .job_table import LONGEST_PAGE, Filters, of_another, with_links
+from .job_table import LONGEST_PAGE, Beside, Filters, of_another, with_links
 from .problem import Problem
 from .router import json_response
 from .slurm_errors import SlurmProblem
@@ -114,7 +114,7 @@ class JobReads:
             job = job | {"state": ended or "UNKNOWN", "state_flags": [], "state_reason": reason, "held": False}
             if ended:
                 self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
-        return Located(with_links(job, kept.script), kept.submitted)
+        return Located(with_links(job, kept.beside), kept.submitted)
 
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
@@ -141,9 +141,10 @@ class JobReads:
             # Slurm has answered; that its answer is not kept is no reason to withhold it.
             if line is not None:
                 line["not_kept"] = str(exc)
-            kept = ""
+            kept = Beside()
         # Whoever may see other users' jobs, by Slurm's leave, is shown them.
-        answer = with_links(job, kept or script) if job["user"] == caller.user else of_another(job)
+        own = job["user"] == caller.user
+        answer = with_links(job, replace(kept, script=kept.script or script)) if own else of_another(job)
         return Located(answer, submitted or jobs.unix(job["submit_time"]))
 
     def _first_submit(self, job: Job) -> int:
@@ -162,7 +163,7 @@ class JobReads:
         if kept is None or not jobs.is_final(kept.job):
             raise problem
         own = kept.job["user"] == caller.user
-        return Located(with_links(kept.job, kept.script) if own else of_another(kept.job), kept.submitted)
+        return Located(with_links(kept.job, kept.beside) if own else of_another(kept.job), kept.submitted)
 
     def _kept(self, caller: Caller, job_id: JobId) -> Kept | None:
         return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)
