@@ -88,9 +88,9 @@ class Run:
         jobs = sum(self.kinds.values())
         right = len(self.expected) - len(self.wrong())
         return [
-            f"{jobs} jobs, {len(self.expected)} with arrays' tasks, half by API and half by sbatch, in {self.seconds:.0f} s",
+            f"{jobs} jobs ({len(self.expected)} with tasks), half by API and half by sbatch, in {self.seconds:.0f} s",
             ", ".join(f"{count} {kind}" for kind, count in self.kinds.items()),
-            f"the feed killed {self.kills} times; {self.events} events, {len(self.untold())} jobs without one of their end",
+            f"the feed killed {self.kills} times; {self.events} events, {len(self.untold())} jobs without one",
             f"{right} with the one right final record, {len(self.wrong())} without",
         ]
 
