@@ -1,17 +1,28 @@
-"""Writes what the client has from elsewhere: sbatch's options, from the table that POST /jobs goes by.
+"""Writes what is told twice, from where it is told first: sbatch's options for the client, and tables in docs/.
 
-python client/generate.py            writes it (with src on PYTHONPATH)
+python client/generate.py            writes it (with src and client on PYTHONPATH)
 python client/generate.py --check    fails when it is not current
 """
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from click.testing import CliRunner
+from slurm_gateway_client import exit_status, settings
+from slurm_gateway_client.command import COMMANDS, cli
 
 from slurm_gateway.sbatch.options import ALL, Argument
 
-TARGET = Path(__file__).parent / "slurm_gateway_client/sbatch_options.py"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+ROOT = Path(__file__).resolve().parents[1]
 
 _HEAD = '''\
 """sbatch's options, of every release that the gateway knows: which there are, and which take an argument.
@@ -25,25 +36,87 @@ from __future__ import annotations
 '''
 
 
-def text() -> str:
-    """Return the module."""
+def options() -> str:
+    """Return the client's module of sbatch's options."""
+    names = {argument: {option.name for option in ALL if option.argument is argument} for argument in Argument}
     # Where releases differ, an argument is optional: both ways of writing it are then read.
-    names = {argument: sorted({option.name for option in ALL if option.argument is argument}) for argument in Argument}
-    both = set(names[Argument.NONE]) & set(names[Argument.OPTIONAL])
-    names[Argument.NONE] = [name for name in names[Argument.NONE] if name not in both]
+    names[Argument.NONE] -= names[Argument.OPTIONAL]
+    sets = (
+        ("FLAGS", Argument.NONE), ("ARGUMENT_OPTIONAL", Argument.OPTIONAL), ("ARGUMENT_REQUIRED", Argument.REQUIRED)
+    )  # fmt: skip
     letters = sorted({(option.letter, option.name) for option in ALL if option.letter})
     return (
         _HEAD
-        + "".join(f"{kind} = frozenset({{\n{_lines(names[argument])}}})  # fmt: skip\n\n" for kind, argument in (
-            ("FLAGS", Argument.NONE), ("ARGUMENT_OPTIONAL", Argument.OPTIONAL), ("ARGUMENT_REQUIRED", Argument.REQUIRED)
-        ))
+        + "".join(
+            f"{name} = frozenset({{\n{_wrapped(sorted(names[argument]))}}})  # fmt: skip\n\n" for name, argument in sets
+        )
         + "LETTERS = {\n"
         + "".join(f'    "{letter}": "{name}",\n' for letter, name in letters)
         + "}\n"
-    )  # fmt: skip
+    )
 
 
-def _lines(names: list[str]) -> str:
+def helps() -> str:
+    """Return every command's help, as it stands in a terminal of 80 columns."""
+    runner = CliRunner()
+    parts = []
+    for words in ([], *([name] for name in COMMANDS)):
+        shown = runner.invoke(cli, [*words, "--help"], prog_name="slurm-gateway", terminal_width=80)
+        parts.append(f"```console\n$ {' '.join(['slurm-gateway', *words, '--help'])}\n{shown.output}```\n")
+    return "\n".join(parts)
+
+
+def statuses() -> str:
+    """Return the table of exit statuses."""
+    return _table(("Status", "Meaning"), exit_status.MEANINGS)
+
+
+def variables() -> str:
+    """Return the table of variables."""
+    return _table(("Variable", "Meaning"), ((f"`{name}`", meaning) for name, meaning in settings.VARIABLES))
+
+
+def inputs() -> str:
+    """Return the table of the action's inputs."""
+    return _table(("Input", "Meaning", "Default"), (
+        (f"`{name}`", each["description"], each["default"] and f"`{each['default']}`" if "default" in each else "required")
+        for name, each in _action()["inputs"].items()
+    ))  # fmt: skip
+
+
+def outputs() -> str:
+    """Return the table of the action's outputs."""
+    return _table(("Output", "Meaning"), (
+        (f"`{name}`", each["description"]) for name, each in _action()["outputs"].items()
+    ))  # fmt: skip
+
+
+_PARTS: dict[str, Callable[[], str]] = {
+    "helps": helps, "statuses": statuses, "variables": variables, "inputs": inputs, "outputs": outputs,
+}  # fmt: skip
+_PART = re.compile(r"<!-- begin (\w+) -->\n.*?<!-- end \1 -->", re.DOTALL)
+
+
+def current(path: Path) -> str:
+    """Return what a file should hold."""
+    if path.suffix == ".py":
+        return options()
+    return _PART.sub(
+        lambda found: f"<!-- begin {found[1]} -->\n{_PARTS[found[1]]()}<!-- end {found[1]} -->", path.read_text()
+    )
+
+
+def _action() -> dict[str, dict[str, dict[str, str]]]:
+    action: dict[str, dict[str, dict[str, str]]] = yaml.safe_load((ROOT / "action.yml").read_text())
+    return action
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _wrapped(names: list[str]) -> str:
     lines, line = [], "   "
     for name in names:
         if len(line) + len(name) + 4 > 118:
@@ -54,14 +127,20 @@ def _lines(names: list[str]) -> str:
 
 
 def main() -> int:
-    """Write the module, or check it."""
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(text())
-        return 0
-    if TARGET.read_text() == text():
-        return 0
-    sys.stderr.write(f"{TARGET} is not current; run: PYTHONPATH=src python client/generate.py\n")
-    return 1
+    """Write the files, or check them."""
+    os.environ.pop("SLURM_GATEWAY_OPTIONS", None)
+    stale = 0
+    for name in ("client/slurm_gateway_client/sbatch_options.py", "docs/client.md", "docs/ci.md"):
+        path = ROOT / name
+        text = current(path)
+        if path.read_text() == text:
+            continue
+        if "--check" in sys.argv[1:]:
+            sys.stderr.write(f"{name} is not current; run: PYTHONPATH=src:client python client/generate.py\n")
+            stale = 1
+        else:
+            path.write_text(text)
+    return stale
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Follower:
                 deadline, self._due = self._clock() + LONGEST_WAIT, 0.0
                 continue
             if self._clock() + pause > deadline:
-                self.trouble = f"its output did not come in within {LONGEST_WAIT:.0f} s of its end"
+                self.trouble = str(self._output.give_up(self.job_id))
                 return
             wait(pause)
 

@@ -49,6 +49,12 @@ class Output:
     def __init__(self, gateway: Gateway, clock: Callable[[], float] = time.monotonic) -> None:
         self._gateway = gateway
         self._clock = clock
+        self._given_up: set[str] = set()
+
+    def give_up(self, job_id: str) -> NoOutputError:
+        """Return the error for an output that does not come in; nobody waits for it again."""
+        self._given_up.add(job_id)
+        return NoOutputError(f"its output did not come in within {LONGEST_WAIT:.0f} s of its end")
 
     def read(self, job_id: str, stream: str, offset: int) -> Piece:
         """Return what comes after an offset, as far as it is there."""
@@ -121,8 +127,8 @@ class Output:
         deadline = self._clock() + LONGEST_WAIT
         while (answer := self._ask(job_id, query)).status_code == 503:
             pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time()) or backoff.FIRST
-            if self._clock() + pause > deadline:
-                raise NoOutputError(f"its output did not come in within {LONGEST_WAIT:.0f} s of its end")
+            if self._clock() + pause > deadline or job_id in self._given_up:
+                raise self.give_up(job_id)
             wait(pause)
         return answer
 
@@ -135,7 +141,7 @@ class Output:
             raise NoOutputError(NO_ROUTE if exc.problem == {"message": "Not Found"} else refusals.short(exc)) from exc
 
     def _download(self, answer: requests.Response, to: BinaryIO, wait: Callable[[float], None]) -> None:
-        """Copy what a presigned URL gives, going on where it broke off. The URL is as good as a token: nobody is told."""
+        """Copy what a presigned URL gives, going on where it broke off. The URL is as good as a token: nobody sees it."""
         url, size = answer.headers["Location"], int(answer.json()["size"])
         done = 0
         pauses = backoff.delays()

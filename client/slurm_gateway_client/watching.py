@@ -61,8 +61,9 @@ class Watch:
         `joined` are those that an earlier submit made, and which may have ended long ago.
         """
         waiting = Waiting(gateway.read, job_ids, changed=self._changed)
+        output = Output(gateway)
         try:
-            jobs = self._watch(gateway, waiting, job_ids)
+            jobs = self._watch(output, waiting, job_ids)
         except Interrupt as exc:
             return self.interrupted(gateway, exc, waiting.unfinished())
         except (AuthenticationError, UnreachableError) as exc:
@@ -76,7 +77,7 @@ class Watch:
                     f"job {job_id} had ended before this command began. For a new job: another --idempotency-key.",
                     "yellow",
                 )
-        self.report(gateway, jobs, status)
+        self.report(gateway, jobs, status, output)
         return status
 
     def interrupted(
@@ -111,10 +112,10 @@ class Watch:
             todo = "slurm-gateway jobs"
         raise InterruptedWaitError(" ".join(said), signal=exc.number, todo=todo)
 
-    def _watch(self, gateway: Gateway, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
+    def _watch(self, output: Output, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
         stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
         followers = [
-            Follower(Output(gateway), job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
+            Follower(output, job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
             for job_id in (job_ids if self._follow else ())
         ]
         with ci.unheeded(stream, os.environ) if followers else nullcontext():
@@ -149,11 +150,11 @@ class Watch:
         ran = f" after {times.span(job)}" if job["end_time"] and job["start_time"] else ""
         self._screen.note(f"job {job['id']} {state_of(job)}{where}{ran}{_ended_by(job)}", style_of(job["state"]))
 
-    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None) -> None:
+    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None, output: Output | None = None) -> None:
         """Keep what is to be kept of jobs. `status` is None where they were not waited for."""
         from . import reports
 
-        output = Output(gateway)
+        output = output or Output(gateway)
         ended = [job for job in jobs if is_final(job)]
         if self._output_dir is not None:
             for job in ended:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.real.conftest import ROOT, Stack
 
-ENVIRONMENT = ROOT / ".local/client"
+# Where the action's first step installs it, with RUNNER_TEMP as the folder above.
+ENVIRONMENT = ROOT / ".local/runner/slurm-gateway"
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,9 @@ def test_ctrl_c_at_a_terminal_asks(client: Client, stack: Stack, answer: str, st
     script = client.script("asked.sh", "sleep 300")
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execve(client.command, ["slurm-gateway", "submit", str(script), "--wait"], client.environ(TERM="xterm"))
+        os.execve(  # noqa: S606 (a terminal of its own)
+            client.command, ["slurm-gateway", "submit", str(script), "--wait"], client.environ(TERM="xterm")
+        )
     try:
         job_id = job_id_of(read_until(terminal, "Submitted", "\n"))
         read_until(terminal, "RUNNING")

@@ -66,7 +66,8 @@ def test_it_asks_as_seldom_as_retry_after_says_and_sends_the_etag_back() -> None
 
 def test_job_that_is_completing_or_requeued_has_not_ended() -> None:
     readings = Readings(
-        Reading(job("COMPLETED", state_flags=["COMPLETING"]), "", 2.0), Reading(job("NODE_FAIL", state_flags=["REQUEUED"]), "", 2.0),
+        Reading(job("COMPLETED", state_flags=["COMPLETING"]), "", 2.0),
+        Reading(job("NODE_FAIL", state_flags=["REQUEUED"]), "", 2.0),
         Reading(job("COMPLETED"), "", None),
     )  # fmt: skip
     readings.run()
