@@ -24,6 +24,7 @@ _MEMBERS = (
 _VARIABLE = re.compile(r"[^=\0]+")
 # More is somebody's mistake: the kernel takes some 2 MiB of them in all.
 _ARGUMENTS = 4096
+_LONGEST_QUOTE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,15 @@ def refused(exc: sbatch.SubmissionRefusedError) -> Problem:
     if exc.place.line is not None:
         members = {"line": exc.place.line, "column": exc.place.column}
     if isinstance(exc, sbatch.OptionError):
-        members["option"] = exc.option
+        members["option"] = exc.option[:_LONGEST_QUOTE]
     carried = not isinstance(exc, sbatch.NotCarriedError)
     return Problem(
         422,
         ("script-not-valid" if isinstance(exc, sbatch.ScriptError) else "option-not-valid") if carried
         else "option-not-carried",
         title="sbatch would not submit this" if carried else "Not carried by the REST API",
-        detail=f"{str(exc)[0].upper()}{str(exc)[1:]}",
+        # It quotes what is wrong, which may be most of a script.
+        detail=f"{str(exc)[0].upper()}{str(exc)[1:_LONGEST_QUOTE]}",
         members=members,
     )  # fmt: skip
 
