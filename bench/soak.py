@@ -1,8 +1,9 @@
 """Full-size load and faults on the running stack, each figure printed: ``python -m bench.soak``.
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
-job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object; it submits many jobs at once through the native path and counts them in Slurm; and it kills every daemon and
-process of the stack in turn, several times over, brings the stack up again and submits a job through it.
+job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object, with that
+object as its input; it submits many jobs at once through the native path and counts them in Slurm; and it kills every
+daemon and process of the stack in turn, several times over, brings the stack up again and submits a job through it.
 """
 
 from __future__ import annotations
