@@ -52,8 +52,10 @@ def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
     untagged = new_key(Policy=key_policy)["KeyId"]
     ssm.put_parameter(Name="/other/parameter", Value="x", Type="String", Overwrite=True)
     s3.put_object(Bucket=outputs["BucketName"], Key="headnode/configure.sh", Body=b"#!/bin/sh\n")
-    s3.put_object(Bucket=outputs["BucketName"], Key="scripts/alice/x", Body=b"x")
-    yield {**outputs, "RotatedKey": rotated, "UntaggedKey": untagged}
+    for key in ("scripts/alice/x", "output/alice/x"):
+        s3.put_object(Bucket=outputs["BucketName"], Key=key, Body=b"x")
+    version = s3.put_object(Bucket=outputs["BucketName"], Key="inbox/x", Body=b"x")["VersionId"]
+    yield {**outputs, "RotatedKey": rotated, "UntaggedKey": untagged, "InputVersion": version}
     for key in (rotated, untagged):
         kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     ssm.delete_parameter(Name="/other/parameter")
@@ -134,6 +136,22 @@ CALLS: dict[str, Call] = {
     ),
     "tell of jobs": lambda client, names: put_event(client, names, "slurm-gateway"),
     "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
+    "read an input": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="inbox/x", VersionId=names["InputVersion"]
+    ),
+    "write output": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="output/alice/x", Body=b"x"
+    ),
+    "write live output": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="live/alice/x", Body=b"x"
+    ),
+    "read output": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="output/alice/x"),
+    "order the head node": lambda client, names: client("sqs").send_message(
+        QueueUrl=names["HeadNodeQueueUrl"], MessageBody="{}"
+    ),
+    "take an order": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["HeadNodeQueueUrl"], VisibilityTimeout=0
+    ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
@@ -159,11 +177,16 @@ ALLOWED: dict[str, set[str]] = {
         "read the head node's scripts",
         "register a target",
         "tell of jobs",
+        "read an input",
+        "write output",
+        "write live output",
+        "take an order",
     },
     "alice": set(),
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.
 DENIED_TO_ADMINISTRATOR = {
+    "order the head node",
     "sign",
     "sign with a rotated key",
     "sign with a key without the tag",
@@ -197,7 +220,7 @@ def test_a_role_may_do_what_it_needs_and_nothing_else(
 
 
 @pytest.mark.parametrize("call", sorted(DENIED_TO_ADMINISTRATOR))
-def test_the_keys_own_policy_keeps_even_an_administrator_from_signing(
+def test_the_keys_and_the_queues_own_policies_keep_even_an_administrator_out(
     call: str, credentials: dict[str, Credentials], names: dict[str, str]
 ) -> None:
     assert decision(credentials["administrator"], CALLS[call], names) == "denied"
