@@ -395,7 +395,7 @@ install_units() {
 }
 
 start_units() {
-  local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer)
+  local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer slurm-gateway-credentials.timer)
   if [[ -n $target_group_arn ]]; then
     units+=(slurm-gateway-register.timer)
   else
