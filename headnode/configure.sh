@@ -195,11 +195,6 @@ find_shared_directories() {
   } | grep -E '^(/[A-Za-z0-9._-]+)+$' | grep -v '^/opt/' | sort -u | paste -s -d : || true
 }
 
-# The feed service writes what the files service reads and removes.
-make_spool() {
-  install -d -m 2770 -o slurm-gateway -g root "$STATE_DIRECTORY/ends"
-}
-
 # Sets settings_changed to yes when one of them did.
 write_settings() {
   local shared
@@ -403,7 +398,7 @@ install_units() {
 }
 
 start_units() {
-  local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer)
+  local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer slurm-gateway-credentials.timer)
   if [[ -n $target_group_arn ]]; then
     units+=(slurm-gateway-register.timer)
   else
@@ -448,7 +443,6 @@ install_files
 make_python
 write_settings
 create_users
-make_spool
 make_jwt_key
 make_journal
 choose_journal

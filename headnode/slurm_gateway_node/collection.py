@@ -133,7 +133,7 @@ class Collector:
     def _job(self, end: JobEnd) -> SlurmJob | None:
         """Return the job as Slurm has it, None if it has it no longer: then another may have its id."""
         job = self._slurm.find(end.id)
-        return job if job and (job.user, job.submitted) == (end.user, end.submitted) else None
+        return job if job and job.is_of(end.user, end.submitted) else None
 
     def _plan_files(
         self,

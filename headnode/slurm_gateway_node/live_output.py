@@ -118,7 +118,7 @@ class LiveOutput:
 
     def _new(self, order: WatchOrder, key: str) -> _Watch | None:
         job = self._slurm.find(order.job_id)
-        if job is None or not job.is_running or (job.user, job.submitted) != (order.user, order.submitted):
+        if job is None or not job.is_running or not job.is_of(order.user, order.submitted):
             return None
         names = output_files.Names(job.id, job.number, job.name, job.user, job.batch_host)
         path = output_files.expand(job.stdout if order.stream == "stdout" else job.stderr, names)

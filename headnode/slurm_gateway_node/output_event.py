@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 DETAIL_TYPE = "Slurm Job Output"
 SOURCE = "slurm-gateway"
-# An entry holds 256 KB; what a record can show is less.
-MOST_PROBLEMS = 20
+# An entry holds 256 KB, and a list of jobs shows the facts of hundreds.
+MOST_PROBLEMS = 10
+_LONGEST_PATH = 256
 _NAMESPACE = uuid.UUID("6f1d0c5e-5a33-5a94-9b5c-6d6f7574707d")
 
 
@@ -30,7 +31,9 @@ def detail(manifest: dict[str, Any]) -> dict[str, Any]:
         "stdout": manifest["stdout"],
         "stderr": manifest["stderr"],
         "files": {"count": len(files), "size": sum(file["size"] for file in files)},
-        "problems": problems[:MOST_PROBLEMS],
+        "problems": [
+            {"path": each["path"][:_LONGEST_PATH], "problem": each["problem"]} for each in problems[:MOST_PROBLEMS]
+        ],
         "more_problems": max(len(problems) - MOST_PROBLEMS, 0) + manifest["more_problems"],
     }
     key = json.dumps(told, sort_keys=True)

@@ -28,13 +28,16 @@ class SlurmError(Exception):
 class SlurmJob:
     """A job that Slurm has in memory.
 
-    `number` is Slurm's own for it, `submitted` is the key of its record beside the id (Unix seconds).
+    `number` is Slurm's own for it. `submitted` is when the gateway submitted it, where the job says so, else Slurm's
+    own `submit_time` (Unix seconds), which changes with a requeue.
     """
 
     id: str
     number: int
     user: str
     submitted: int
+    submit_time: int
+    restarts: int
     extra: str
     state: str
     is_held: bool
@@ -44,6 +47,14 @@ class SlurmJob:
     stderr: str
     batch_host: str
     name: str
+
+    def is_of(self, user: str, submitted: int) -> bool:
+        """Tell whether it is the job of a user's whose record has this key, for an id may be given twice.
+
+        A record keeps the key of the job's first submit.
+        """
+        requeued = self.restarts > 0 and submitted <= self.submit_time
+        return self.user == user and (self.submitted == submitted or requeued)
 
     def marker(self) -> str:
         """Return the gateway's marker, "" if it has none."""
@@ -119,12 +130,15 @@ def job_of(record: Mapping[str, Any]) -> SlurmJob:
     states = [states] if isinstance(states, str) else [str(state) for state in states]
     extra = _text(record, "extra")
     marker = _MARKER.search(extra)
+    submit_time = _number(record, "submit_time") or 0
     stdout = _text(record, "stdout_expanded") or _text(record, "standard_output")
     return SlurmJob(
         id=f"{array or het or number}{part}",
         number=number,
         user=_text(record, "user_name"),
-        submitted=int(marker[1]) if marker else _number(record, "submit_time") or 0,
+        submitted=int(marker[1]) if marker else submit_time,
+        submit_time=submit_time,
+        restarts=int(record.get("restart_cnt") or 0),
         extra=extra,
         state=states[0],
         is_held=bool(record.get("hold")) and states[0] == "PENDING",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from . import job as jobs
 from . import job_id as ids
 from . import marker as markers
 from .errors import UnavailableError
-from .job_table import LONGEST_PAGE, Filters, with_links
+from .job_table import LONGEST_PAGE, Beside, Filters, with_links
 from .problem import Problem
 from .router import json_response
 from .slurm_errors import SlurmProblem
@@ -76,7 +76,7 @@ class JobReads:
         page = self._table.page(user, filters, limit=limit, cursor=given.get("cursor", ""))
         request.line["jobs"] = len(page.jobs)
         # Scripts are shown to their owners only.
-        found = page.jobs if user == request.caller.user else [with_links(job, "") for job in page.jobs]
+        found = page.jobs if user == request.caller.user else [with_links(job, Beside()) for job in page.jobs]
         return json_response(200, {"jobs": found, "next": page.next})
 
     def find(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None, *, ended: str = "") -> Job:
@@ -108,14 +108,14 @@ class JobReads:
         job = kept.job
         if job["user"] != caller.user:
             # Slurm need not show it to the caller at all, so that its silence says nothing: the record is the news.
-            return Located(with_links(job, ""), kept.submitted)
+            return Located(with_links(job, Beside()), kept.submitted)
         if not jobs.is_final(job):
             # It ended since it was last read: a task of an array that is cancelled before its start leaves no trace.
             reason = None if ended else "SlurmForgotIt"
             job = job | {"state": ended or "UNKNOWN", "state_flags": [], "state_reason": reason, "held": False}
             if ended:
                 self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
-        return Located(with_links(job, kept.script), kept.submitted)
+        return Located(with_links(job, kept.beside), kept.submitted)
 
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
@@ -144,8 +144,9 @@ class JobReads:
             # Slurm has answered; that its answer is not kept is no reason to withhold it.
             if line is not None:
                 line["not_kept"] = str(exc)
-            kept = ""
-        return Located(with_links(job, (kept or script) if own else ""), submitted or jobs.unix(job["submit_time"]))
+            kept = Beside()
+        beside = replace(kept, script=kept.script or script) if own else Beside()
+        return Located(with_links(job, beside), submitted or jobs.unix(job["submit_time"]))
 
     def _first_submit(self, job: Job) -> int:
         """Return the key beside its id of a job that was requeued: its submit time before that, 0 if not known."""
@@ -162,8 +163,8 @@ class JobReads:
         kept = self._kept(caller, job_id)
         if kept is None or not jobs.is_final(kept.job):
             raise problem
-        script = kept.script if kept.job["user"] == caller.user else ""
-        return Located(with_links(kept.job, script), kept.submitted)
+        beside = kept.beside if kept.job["user"] == caller.user else Beside()
+        return Located(with_links(kept.job, beside), kept.submitted)
 
     def _kept(self, caller: Caller, job_id: JobId) -> Kept | None:
         return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)

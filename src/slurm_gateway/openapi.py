@@ -46,6 +46,21 @@ _JOB: dict[str, tuple[Document, str]] = {
     "tasks": (_TEXT, "An array's tasks, in Slurm's notation."),
     "components": ({"type": ["array", "null"], "items": {"type": "string"}}, "A heterogeneous job's components."),
     "script": ({"type": ["string", "null"]}, "SHA-256 of the script, where it came through this API."),
+    "output": (
+        {
+            "type": ["object", "null"],
+            "required": ["collected_at", "stdout", "stderr", "files", "problems", "more_problems"],
+            "properties": {
+                "collected_at": {"type": "string", "format": "date-time"},
+                "stdout": {"type": ["object", "null"]},
+                "stderr": {"type": ["object", "null"]},
+                "files": {"type": "object", "properties": {"count": _COUNT, "size": _COUNT}},
+                "problems": {"type": "array", "items": {"type": "object"}},
+                "more_problems": _COUNT,
+            },
+        },
+        "What was kept of what it printed and left, and what was not; null before that.",
+    ),
     "links": (
         {"type": "object", "additionalProperties": {"type": "string"}, "required": ["self"]},
         "Paths of what belongs to it.",

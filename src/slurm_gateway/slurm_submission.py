@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import job as jobs
 from . import marker as markers
 from .job_id import JobId
-from .job_table import with_links
+from .job_table import Beside, with_links
 from .slurm_errors import SlurmProblem
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SlurmSubmission:
             submitted_at=told.submitted if told else int(self._clock()),
         )
         notices = [*translation.notices, *submitted.messages]
-        return with_links(job, told.script if told else "") | {"notices": notices}
+        return with_links(job, Beside(told.script if told else "")) | {"notices": notices}
 
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
@@ -102,7 +102,7 @@ class SlurmSubmission:
             return None
         job = jobs.read(records, JobId(min(numbers)), self._cluster)
         told = markers.find(marker)
-        return with_links(job, told.script if told else "") | {"notices": []} if job else None
+        return with_links(job, Beside(told.script if told else "")) | {"notices": []} if job else None
 
     def answers(self) -> None:
         """Ask for the jobs that changed from tomorrow on: slurmctld takes the list's locks and says that none did."""

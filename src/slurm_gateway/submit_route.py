@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .submit_request import SubmitRequest
 
 _logger = logging.getLogger(__name__)
-_NOT_IN_TABLE = ("script", "links", "notices")
+_NOT_IN_TABLE = ("script", "output", "links", "notices")
 
 
 class SubmitRoute:

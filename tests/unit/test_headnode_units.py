@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import grp
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -229,3 +235,60 @@ def test_file_is_replaced_by_rename(tmp_path: Path) -> None:
 def test_unexplained_failure_names_the_line_and_the_command() -> None:
     done = bash("false")
     assert (done.returncode, '"false" failed with exit status 1' in done.stderr) == (1, True)
+
+
+class MetadataService(BaseHTTPRequestHandler):
+    """Answers as the instance metadata service does, version 2."""
+
+    def do_PUT(self) -> None:
+        self.answer("session-token")
+
+    def do_GET(self) -> None:
+        known = {
+            "/latest/meta-data/iam/security-credentials/": "head-node-role",
+            "/latest/meta-data/iam/security-credentials/head-node-role": json.dumps(
+                {
+                    "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "s/+=",
+                    "Token": "t/+=", "Expiration": "2099-11-21T12:00:00Z",
+                },
+                indent=2,
+            ),
+        }  # fmt: skip
+        assert self.headers["X-aws-ec2-metadata-token"] == "session-token"
+        self.answer(known[self.path])
+
+    def answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing on standard error."""
+
+
+def test_instances_credentials_are_handed_on_as_botocore_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "credentials.json"
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = /usr/bin/cat {file}\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), MetadataService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        group = grp.getgrgid(os.getgid()).gr_name
+        done = subprocess.run(
+            [HEAD_NODE / "hand-on-credentials.sh", file, group],
+            env={"PATH": os.environ["PATH"], "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    read = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import botocore.session as s; c = s.Session().get_credentials().get_frozen_credentials(); print(*c[:3])",
+        ],
+        env={"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (read.stdout, file.stat().st_mode & 0o777) == ("ASIAEXAMPLE s/+= t/+=\n", 0o640)
+    assert "s/+=" not in done.stdout + done.stderr

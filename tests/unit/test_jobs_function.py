@@ -17,7 +17,7 @@ from test_job import component, number, record, task, waiting_tasks
 
 from slurm_gateway import aws, marker
 from slurm_gateway.job import submitted
-from slurm_gateway.job_table import Filters, JobTable
+from slurm_gateway.job_table import Beside, Filters, JobTable
 
 JOB = "/slurm/v0.0.42/job"
 CLUSTER = "parallelcluster"
@@ -115,7 +115,7 @@ def test_a_job_is_asked_of_slurm_in_the_newest_version_and_its_record_kept(
     assert headers["content-type"] == "application/json"
     kept = table.read("12", "alice")
     assert kept is not None
-    assert kept.job | {"script": None, "links": job["links"]} == job
+    assert kept.job | {"script": None, "output": None, "links": job["links"]} == job
 
 
 def test_a_read_is_one_round_trip_to_slurm_once_the_versions_are_known(call: Call, slurm: StandIn) -> None:
@@ -335,9 +335,9 @@ def test_nobodys_record_becomes_another_users(table: JobTable) -> None:
     keep(table, 12)
     stolen = submitted(12, user="mallory", cluster=CLUSTER, descriptions=[{}], submitted_at=1795250000)
 
-    script = table.refresh(stolen, seen_at=1795259999000)
+    beside = table.refresh(stolen, seen_at=1795259999000)
 
-    assert script == ""
+    assert beside == Beside()
     assert table.read("12", "alice") is not None
     assert table.read("12", "mallory") is None
 

@@ -13,7 +13,7 @@ from slurm_gateway_node.files_settings import FilesSettings
 from slurm_gateway_node.output_files import Names
 from slurm_gateway_node.settings import SettingsError
 
-from slurm_gateway import collect, head_node_orders
+from slurm_gateway import collect, head_node_orders, output_facts
 
 NAMES = Names(job_id="12_3", number=15, job_name="train", user="alice", batch_host="node-1.example.org")
 MARKER = f"slurm-gateway:1795250000:{'a' * 32}:{'c' * 64}"
@@ -142,6 +142,14 @@ def test_a_job_of_the_gateways_is_known_by_its_marker_and_another_by_its_submit_
     assert (ours.submitted, ours.marker()) == (1795250000, MARKER)
 
 
+def test_a_requeued_job_is_still_the_one_whose_record_is_older_and_nobody_elses() -> None:
+    requeued = slurm_job.job_of(record(restart_cnt=1))
+
+    assert requeued.is_of("alice", 1795250000)
+    assert not requeued.is_of("bob", 1795250000)
+    assert not slurm_job.job_of(record()).is_of("alice", 1795250000)
+
+
 def test_parts_of_jobs_have_the_ids_that_people_write() -> None:
     number = {"set": True, "infinite": False, "number": 12}
     task = record(array_job_id=number, array_task_id={"set": True, "infinite": False, "number": 3})
@@ -202,7 +210,8 @@ def test_a_file_that_tells_of_no_end_is_known(tmp_path: Path, text: str) -> None
 
 def test_the_event_has_sizes_and_problems_and_no_place_in_s3() -> None:
     manifest = {
-        "version": 1, "cluster": "c", "id": "12", "user": "alice", "submitted": 1, "ended_at": 2, "collected_at": "t",
+        "version": 1, "cluster": "c", "id": "12", "user": "alice", "submitted": 1, "ended_at": 2,
+        "collected_at": "2026-11-21T08:33:27.000001Z",
         "stdout": {"size": 5}, "stderr": None, "one_stream": False,
         "files": [{"name": "a", "size": 2}, {"name": "b", "size": 3}],
         "problems": [{"path": f"/{number}", "problem": "missing"} for number in range(30)], "more_problems": 4,
@@ -211,8 +220,9 @@ def test_the_event_has_sizes_and_problems_and_no_place_in_s3() -> None:
     told = output_event.detail(manifest)
 
     assert told["files"] == {"count": 2, "size": 5}
-    assert (len(told["problems"]), told["more_problems"]) == (20, 14)
+    assert (len(told["problems"]), told["more_problems"]) == (10, 24)
     assert "output/" not in json.dumps(told)
+    assert output_facts.read(told).output["problems"] == told["problems"]
     assert told["event_id"] == output_event.detail(manifest)["event_id"]
     assert told["event_id"] != output_event.detail({**manifest, "collected_at": "later"})["event_id"]
 
