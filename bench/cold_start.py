@@ -27,6 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ROUNDS = 21
 LIMIT = 1.6
 CALLER = "arn:aws:iam::000000000000:user/alice"
+USERS = "headnode-state/users.json"
 BARE = "bench.bare_function"
 FUNCTIONS = ("slurm_gateway.edge_authorizer", "slurm_gateway.token_api", "slurm_gateway.jwks_api")
 LIMITED = FUNCTIONS[:2]
@@ -34,8 +35,11 @@ LIMITED = FUNCTIONS[:2]
 
 @contextmanager
 def key_and_parameters() -> Iterator[dict[str, str]]:
-    """Make a signing key, the list of it and an access document; give the functions' settings."""
-    kms, ssm = boto3.client("kms"), boto3.client("ssm")
+    """Make a signing key, the list of it, an access document and a list of users; give the functions' settings."""
+    kms, ssm, s3 = boto3.client("kms"), boto3.client("ssm"), boto3.client("s3")
+    bucket = f"slurm-gateway-bench-{uuid.uuid4()}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=USERS, Body=b'{"users":["alice"]}')
     prefix = f"/slurm-gateway-bench/{uuid.uuid4()}"
     key_id = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     rule = {"name": "alice", "principal": {"iam_user": CALLER}, "users": ["alice"]}
@@ -47,11 +51,14 @@ def key_and_parameters() -> Iterator[dict[str, str]]:
         yield {
             "KEYS_PARAMETER": names[0],
             "ACCESS_PARAMETER": names[1],
+            "BUCKET": bucket,
             "ALLOW_HEAD_NODE_TOKENS": "false",
             "DEFAULT_USER_SUDO": "true",
             "LOG_LEVEL": "ERROR",
         }
     finally:
+        s3.delete_object(Bucket=bucket, Key=USERS)
+        s3.delete_bucket(Bucket=bucket)
         ssm.delete_parameters(Names=names)
         kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
 

@@ -3,7 +3,8 @@
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
 job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object, with that
 object as its input; it submits many jobs at once through the native path and counts them in Slurm; and it kills every
-daemon and process of the stack in turn, several times over, brings the stack up again and submits a job through it.
+daemon and process of the stack in turn, several times over, brings the stack up again and submits a job through it. It
+rotates the signing key twenty times under load, and expects no request to fail.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import inbox_faults, inbox_rates, submit_faults
+from bench import inbox_faults, inbox_rates, rotations, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -103,6 +104,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often each part is killed")
     parser.add_argument("--jobs", type=int, default=2000, help="how many jobs are submitted")
     parser.add_argument("--objects", type=int, default=5000, help="how many objects are written into the inbox")
+    parser.add_argument("--rotations", type=int, default=20, help="how often the signing key is rotated")
     parser.add_argument("--seed", type=int, default=1, help="which faults come when")
     arguments = parser.parse_args()
     try:
@@ -113,6 +115,10 @@ def main() -> int:
         lost = load(arguments.jobs, clients=8) | (not once.is_exact())
         print("Inbox: objects written at once, slurmctld stopped for two minutes, slurmrestd killed twice")
         lost |= inbox(arguments.objects)
+        print("Rotations of the signing key under load")
+        rotated = rotations.run(arguments.rotations)
+        print(*(f"  {line}" for line in rotated.lines()), sep="\n", flush=True)
+        lost |= not rotated.is_good()
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:

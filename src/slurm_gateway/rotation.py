@@ -128,12 +128,17 @@ class Rotation:
             raise RotationError(
                 f"{self._keys_parameter} lists what is no key, or a key twice: mend it with aws ssm put-parameter"
             )
-        made = tuple(self._describe(key)["CreationDate"].timestamp() for key in keys)
+        made = tuple(map(self._made_at, keys))
         return State(keys, parameter["LastModifiedDate"].timestamp(), made)
 
     def due_in(self, state: State) -> float:
         """Return in how many seconds the next step may be taken, 0 for now."""
-        wait = {"published": self._settle, "signing": self._longest_lifespan() + USABLE_FOR}.get(state.phase, 0.0)
+        if state.phase == "published":
+            wait = self._settle
+        elif state.phase == "signing":
+            wait = self._longest_lifespan() + USABLE_FOR
+        else:
+            return 0.0
         return max(0.0, state.changed_at + wait - self._now())
 
     def next(self) -> str:
@@ -155,7 +160,9 @@ class Rotation:
                 self._put(new)
                 return f"{old} is accepted no more, and {self._retire(old)}; {new} is the only key"
         left_over = [self._retire(key) for key in self._unlisted(listed_before=True)]
-        new = next(self._unlisted(listed_before=False), "") or self._make()
+        # The list tells the new key from the old by their age: only a younger one will do.
+        made = (key for key in self._unlisted(listed_before=False) if self._made_at(key) > state.made_at[0])
+        new = next(made, "") or self._make()
         self._put(*state.keys, new)
         return f"{new} is published; {state.keys[0]} still signs" + "".join(
             f" (a key left over {what})" for what in left_over
@@ -228,6 +235,10 @@ class Rotation:
     def _describe(self, key: str) -> dict[str, Any]:
         described: dict[str, Any] = self._kms.describe_key(KeyId=key)["KeyMetadata"]
         return described
+
+    def _made_at(self, key: str) -> float:
+        made_at: float = self._describe(key)["CreationDate"].timestamp()
+        return made_at
 
     def _tag(self, key: str) -> str:
         try:

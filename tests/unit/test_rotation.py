@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from slurm_gateway.rotation import SETTLE, TAG, Rotation, RotationError, TooEarl
 if TYPE_CHECKING:
     from emulation import Aws
 
-STACK = "slurm-gateway-requirements"
 LIFESPAN = 3600
 
 
@@ -24,27 +24,28 @@ class World:
     def __init__(self, emulated: Aws) -> None:
         self.emulated = emulated
         self.kms: Any = emulated.kms
+        self.stack = f"requirements-{uuid.uuid4()}"
         self.own = self.make()
         self.parameter = emulated.parameter(self.own)
         self.clock = Clock(time.time())
         self.rotation = Rotation(
             emulated.ssm,
             self.kms,
-            stack=STACK,
+            stack=self.stack,
             keys_parameter=self.parameter,
             own_key=f"arn:aws:kms:us-east-1:123456789012:key/{self.own}",
             longest_lifespan=lambda: LIFESPAN,
             now=self.clock,
         )
 
-    def make(self, stack: str = STACK) -> str:
+    def make(self, stack: str = "") -> str:
         made = self.kms.create_key(
-            KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": TAG, "TagValue": stack}]
+            KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": TAG, "TagValue": stack or self.stack}]
         )
         key: str = made["KeyMetadata"]["KeyId"]
         return key
 
-    def keys(self) -> list[str]:
+    def listed(self) -> list[str]:
         ssm: Any = self.emulated.ssm
         value: str = ssm.get_parameter(Name=self.parameter)["Parameter"]["Value"]
         return value.split(",")
@@ -59,18 +60,10 @@ class World:
     def wait(self, seconds: float) -> None:
         self.clock.seconds = time.time() + seconds
 
-    def after(self, made: str) -> None:
-        """Let the next key be made in a later second than this one: KMS tells whole ones here."""
-        made_at = self.kms.describe_key(KeyId=made)["KeyMetadata"]["CreationDate"].timestamp()
-        while time.time() < made_at + 1.1:
-            time.sleep(0.05)
-
 
 @pytest.fixture
 def world(emulated: Aws) -> World:
-    made = World(emulated)
-    made.after(made.own)
-    return made
+    return World(emulated)
 
 
 def test_a_rotation_is_three_steps_and_the_list_says_where_it_is(world: World) -> None:
@@ -78,27 +71,26 @@ def test_a_rotation_is_three_steps_and_the_list_says_where_it_is(world: World) -
     assert phase() == "steady"
 
     world.rotation.next()
-    [old, new] = world.keys()
+    [old, new] = world.listed()
     assert (old, phase()) == (world.own, "published")
 
     world.wait(SETTLE + 1)
     world.rotation.next()
-    assert (world.keys(), phase()) == ([new, old], "signing")
+    assert (world.listed(), phase()) == ([new, old], "signing")
 
     world.wait(LIFESPAN + 30)
     world.rotation.next()
-    assert (world.keys(), phase()) == ([new], "steady")
+    assert (world.listed(), phase()) == ([new], "steady")
     # CloudFormation deletes its own.
     assert (world.state_of(old), world.state_of(new)) == ("Disabled", "Enabled")
 
-    world.after(new)
     world.rotation.next()
-    newer = world.keys()[1]
+    newer = world.listed()[1]
     world.wait(SETTLE + 1)
     world.rotation.next()
     world.wait(LIFESPAN + 30)
     world.rotation.next()
-    assert (world.keys(), world.state_of(new)) == ([newer], "PendingDeletion")
+    assert (world.listed(), world.state_of(new)) == ([newer], "PendingDeletion")
 
 
 def test_a_new_key_is_like_the_one_that_signs(world: World) -> None:
@@ -109,24 +101,24 @@ def test_a_new_key_is_like_the_one_that_signs(world: World) -> None:
     world.kms.put_key_policy(KeyId=world.own, PolicyName="default", Policy=policy)
 
     world.rotation.next()
-    new = world.keys()[1]
+    new = world.listed()[1]
 
     made = world.kms.describe_key(KeyId=new)["KeyMetadata"]
     assert (made["KeySpec"], made["KeyUsage"]) == ("RSA_2048", "SIGN_VERIFY")
     assert world.kms.get_key_policy(KeyId=new, PolicyName="default")["Policy"] == policy
-    assert world.kms.list_resource_tags(KeyId=new)["Tags"] == [{"TagKey": TAG, "TagValue": STACK}]
+    assert world.kms.list_resource_tags(KeyId=new)["Tags"] == [{"TagKey": TAG, "TagValue": world.stack}]
 
 
 @pytest.mark.parametrize("seconds", [0, 1, SETTLE - 5])
 def test_a_key_does_not_sign_before_every_verifier_had_time_to_see_it(world: World, seconds: float) -> None:
     world.rotation.next()
-    listed = world.keys()
+    listed = world.listed()
     world.wait(seconds)
 
     with pytest.raises(TooEarlyError, match="a verifier may not have seen it; wait") as early:
         world.rotation.next()
 
-    assert world.keys() == listed
+    assert world.listed() == listed
     assert early.value.seconds == pytest.approx(SETTLE - seconds, abs=3)
 
 
@@ -135,13 +127,13 @@ def test_a_key_is_not_retired_before_its_last_token_died(world: World, seconds: 
     world.rotation.next()
     world.wait(SETTLE + 1)
     world.rotation.next()
-    listed = world.keys()
+    listed = world.listed()
     world.wait(seconds)
 
     with pytest.raises(TooEarlyError, match="may still be alive"):
         world.rotation.next()
 
-    assert world.keys() == listed
+    assert world.listed() == listed
     assert world.state_of(world.own) == "Enabled"
 
 
@@ -151,7 +143,19 @@ def test_a_key_that_was_made_and_not_published_is_the_next_one(world: World) -> 
 
     world.rotation.next()
 
-    assert world.keys() == [world.own, made]
+    assert world.listed() == [world.own, made]
+
+
+def test_a_forgotten_key_that_is_older_than_the_signer_is_not_published(world: World) -> None:
+    forgotten = world.make()
+    signer = world.make()
+    world.put(signer)
+
+    world.rotation.next()
+
+    assert world.listed()[0] == signer
+    assert forgotten not in world.listed()
+    assert world.rotation.state().phase == "published"
 
 
 def test_a_key_that_was_taken_off_and_not_deleted_is_deleted_by_the_next_step(world: World) -> None:
@@ -162,18 +166,17 @@ def test_a_key_that_was_taken_off_and_not_deleted_is_deleted_by_the_next_step(wo
     world.rotation.next()
 
     assert world.state_of(retired) == "PendingDeletion"
-    assert retired not in world.keys()
+    assert retired not in world.listed()
 
 
 def test_the_stacks_key_is_never_taken_for_a_new_one(world: World) -> None:
     signer = world.make()
     # As when the history has forgotten it.
     world.parameter = world.rotation._keys_parameter = world.emulated.parameter(signer)
-    world.after(signer)
 
     world.rotation.next()
 
-    assert world.own not in world.keys()
+    assert world.own not in world.listed()
 
 
 def test_a_list_that_is_no_rotations_is_left_alone(world: World) -> None:
@@ -182,7 +185,7 @@ def test_a_list_that_is_no_rotations_is_left_alone(world: World) -> None:
         world.put(*listed)
         with pytest.raises(RotationError):
             world.rotation.next()
-        assert world.keys() == listed
+        assert world.listed() == listed
 
 
 # ---- emergency -----------------------------------------------------------------------------------------------------
@@ -191,7 +194,7 @@ def test_a_list_that_is_no_rotations_is_left_alone(world: World) -> None:
 def test_the_only_key_is_dropped_for_a_new_one(world: World) -> None:
     done = world.rotation.drop(f"arn:aws:kms:us-east-1:123456789012:key/{world.own}")
 
-    [new] = world.keys()
+    [new] = world.listed()
     assert new != world.own
     assert world.state_of(world.own) == "Disabled"
     assert new in done
@@ -200,21 +203,21 @@ def test_the_only_key_is_dropped_for_a_new_one(world: World) -> None:
 @pytest.mark.parametrize("dropped", [0, 1])
 def test_one_of_two_keys_is_dropped_at_once_whatever_is_under_way(world: World, dropped: int) -> None:
     world.rotation.next()
-    keys = world.keys()
+    keys = world.listed()
 
     world.rotation.drop(keys[dropped])
 
-    assert world.keys() == [keys[1 - dropped]]
+    assert world.listed() == [keys[1 - dropped]]
     assert world.state_of(keys[dropped]) in ("Disabled", "PendingDeletion")
 
 
 def test_to_drop_again_does_no_harm(world: World) -> None:
     world.rotation.next()
-    key = world.keys()[1]
+    key = world.listed()[1]
     world.rotation.drop(key)
 
     assert world.rotation.drop(key) == f"{key} is being deleted already"
-    assert world.keys() == [world.own]
+    assert world.listed() == [world.own]
 
 
 def test_no_other_stacks_key_is_dropped(world: World) -> None:
@@ -228,7 +231,10 @@ def test_no_other_stacks_key_is_dropped(world: World) -> None:
 
 # ---- how long a token lives ----------------------------------------------------------------------------------------
 
-RULE = "version: 1\nrules:\n  - {{name: r, principal: {{iam_user: 'arn:aws:iam::123456789012:user/a'}}, users: [a], {} }}\n"
+RULE = (
+    "version: 1\nrules:\n"
+    "  - {{name: r, principal: {{iam_user: 'arn:aws:iam::123456789012:user/a'}}, users: [a], {} }}\n"
+)
 
 
 def test_a_token_may_live_as_long_as_any_known_version_of_the_document_let_it(emulated: Aws) -> None:

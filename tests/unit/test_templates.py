@@ -433,6 +433,8 @@ def test_a_role_reaches_only_what_is_named_and_keys_only_by_their_tag(role: str)
         if statement["Sid"] in {"Sign", "ReadPublicKeys"}:
             tag = "aws:ResourceTag/slurm-gateway:requirements-stack"
             assert statement["Condition"]["StringEquals"][tag] == "slurm-gateway-requirements"
+        elif statement["Sid"] == "ReadItsEarlierVersions":
+            assert statement["Resource"] == "import:AccessParameterArn:*"
         else:
             assert "*" not in json.dumps(statement["Resource"])
 
