@@ -1,4 +1,4 @@
-"""What the inbox's rate stands beside: messages through a function that does nothing, and submits to slurmrestd itself."""
+"""What the inbox's rate stands beside: messages through an empty function, and submits to slurmrestd itself."""
 
 from __future__ import annotations
 

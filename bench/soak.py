@@ -1,10 +1,10 @@
 """Full-size load and faults on the running stack, each figure printed: ``python -m bench.soak``.
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
-job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object; it submits
-many jobs at once through the native path and counts them in Slurm; and it kills every daemon and process of the stack
-in turn, several times over, brings the stack up again and submits a job through it. It rotates the signing key twenty
-times under load, and expects no request to fail.
+job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object, with that
+object as its input; it submits many jobs at once through the native path and counts them in Slurm; and it kills every
+daemon and process of the stack in turn, several times over, brings the stack up again and submits a job through it. It
+rotates the signing key twenty times under load, and expects no request to fail.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each part is killed")
     parser.add_argument("--jobs", type=int, default=2000, help="how many jobs are submitted")
-    parser.add_argument("--rotations", type=int, default=20, help="how often the signing key is rotated")
     parser.add_argument("--objects", type=int, default=5000, help="how many objects are written into the inbox")
+    parser.add_argument("--rotations", type=int, default=20, help="how often the signing key is rotated")
     parser.add_argument("--seed", type=int, default=1, help="which faults come when")
     arguments = parser.parse_args()
     try:
@@ -113,12 +113,12 @@ def main() -> int:
         print(*(f"  {line}" for line in once.lines()), sep="\n", flush=True)
         print("Load: submits through the gateway")
         lost = load(arguments.jobs, clients=8) | (not once.is_exact())
+        print("Inbox: objects written at once, slurmctld stopped for two minutes, slurmrestd killed twice")
+        lost |= inbox(arguments.objects)
         print("Rotations of the signing key under load")
         rotated = rotations.run(arguments.rotations)
         print(*(f"  {line}" for line in rotated.lines()), sep="\n", flush=True)
         lost |= not rotated.is_good()
-        print("Inbox: objects written at once, slurmctld stopped for two minutes, slurmrestd killed twice")
-        lost |= inbox(arguments.objects)
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:

@@ -51,14 +51,22 @@ def names(outputs: dict[str, str], key_policy: str, credentials: dict[str, Crede
     untagged = new_key(Policy=key_policy)["KeyId"]
     ssm.put_parameter(Name="/other/parameter", Value="x", Type="String", Overwrite=True)
     s3.put_object(Bucket=outputs["BucketName"], Key="headnode/configure.sh", Body=b"#!/bin/sh\n")
-    # The bucket's policy lets nobody else: not even the administrator writes scripts and rules.
-    for who, key in (("InboxFunction", "scripts/alice/x"), ("operator", "rules/not-one")):
-        aws_emulator.client("s3", credentials[who]).put_object(Bucket=outputs["BucketName"], Key=key, Body=b"x")
-    pipeline = aws_emulator.client("s3", principals.credentials(principals.PIPELINE_ROLE))
-    thing = pipeline.put_object(Bucket=outputs["BucketName"], Key="inbox/nobodys/x", Body=b"x")
+    # The bucket's policy lets nobody else: not even the administrator.
+    written = {"scripts/alice/x": "InboxFunction", "rules/not-one": "operator", "output/alice/x": "head node",
+               "inbox/x": "pipeline"}  # fmt: skip
+    versions = {
+        key: aws_emulator.client("s3", credentials[who]).put_object(Bucket=outputs["BucketName"], Key=key, Body=b"x")
+        for key, who in written.items()
+    }
     api = stacks.outputs_of(stacks.API_STACK)
-    queues = {"InboxQueue": api["InboxQueueUrl"], "DeadLetters": api["InboxDeadLetterQueueUrl"]}
-    yield {**outputs, **queues, "Version": thing["VersionId"], "RotatedKey": rotated, "UntaggedKey": untagged}
+    yield {
+        **outputs,
+        "InboxQueue": api["InboxQueueUrl"],
+        "DeadLetters": api["InboxDeadLetterQueueUrl"],
+        "InputVersion": versions["inbox/x"]["VersionId"],
+        "RotatedKey": rotated,
+        "UntaggedKey": untagged,
+    }
     for key in (rotated, untagged):
         kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     ssm.delete_parameter(Name="/other/parameter")
@@ -160,19 +168,30 @@ CALLS: dict[str, Call] = {
     "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
     "read a rule": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="rules/not-one"),
     "list the rules": lambda client, names: client("s3").list_objects_v2(Bucket=names["BucketName"], Prefix="rules/"),
-    "look up an object of the inbox": lambda client, names: client("s3").head_object(
-        Bucket=names["BucketName"], Key="inbox/nobodys/x", VersionId=names["Version"]
-    ),
     "write a rule": put_object("rules/not-one"),
     "write a script": put_object("scripts/alice/x"),
-    "write an output": put_object("output/alice/not-one"),
     # What ends with a slash becomes no job.
     "write an object of the inbox": put_object("inbox/nobodys/"),
     "send to the inbox's queue": send("InboxQueue"),
     "send a dead letter": send("DeadLetters"),
-    "order the head node": send("HeadNodeQueueUrl"),
     "take a dead letter": lambda client, names: client("sqs").receive_message(
         QueueUrl=names["DeadLetters"], VisibilityTimeout=0
+    ),
+    "read an input": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="inbox/x", VersionId=names["InputVersion"]
+    ),
+    "write output": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="output/alice/x", Body=b"x"
+    ),
+    "write live output": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="live/alice/x", Body=b"x"
+    ),
+    "read output": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="output/alice/x"),
+    "order the head node": lambda client, names: client("sqs").send_message(
+        QueueUrl=names["HeadNodeQueueUrl"], MessageBody="{}"
+    ),
+    "take an order": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["HeadNodeQueueUrl"], VisibilityTimeout=0
     ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
@@ -207,8 +226,10 @@ ALLOWED: dict[str, set[str]] = {
         "write the list of users",
         "register a target",
         "tell of jobs",
-        "look up an object of the inbox",
-        "write an output",
+        "read an input",
+        "write output",
+        "write live output",
+        "take an order",
     },
     "InboxFunction": {
         "read the key list",
@@ -221,7 +242,7 @@ ALLOWED: dict[str, set[str]] = {
         "write a script",
         "read a rule",
         "list the rules",
-        "look up an object of the inbox",
+        "read an input",
         "send a dead letter",
         "order the head node",
     },
@@ -237,6 +258,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.
 DENIED_TO_ADMINISTRATOR = {
+    "order the head node",
     "sign",
     "sign with a rotated key",
     "sign with a key without the tag",
@@ -244,10 +266,10 @@ DENIED_TO_ADMINISTRATOR = {
     "assume the token function's role",
     "write a rule",
     "write a script",
-    "write an output",
+    "write output",
+    "write live output",
     "send to the inbox's queue",
     "send a dead letter",
-    "order the head node",
 }
 
 

@@ -92,7 +92,7 @@ def listed(read: Read, job_id: str) -> dict[str, Any]:
         assert answer.status_code in {200, 409, 503}, answer.text
         return answer.json() if answer.status_code == 200 else None
 
-    found: dict[str, Any] = wait_for(there, f"the output of job {job_id}")
+    found: dict[str, Any] = wait_for(there, f"the output of job {job_id}", timeout=120)
     return found
 
 
@@ -145,6 +145,7 @@ def test_output_is_its_owners_alone(stack: Stack, read: Read, workplace: str) ->
     ended(stack, over)
     listed(read, over)
 
+    # Whatever bob asks, of what alice has.
     answers = [read(job_id, query, "bob") for job_id in (running, over) for query in ("", "offset=0", "list=true")]
 
     assert [answer.status_code for answer in answers] == [404] * 6
@@ -163,11 +164,14 @@ def test_a_job_that_was_submitted_on_the_cluster_has_its_output_too(stack: Stack
 
 
 def test_a_job_that_prints_where_the_head_node_does_not_see_it_says_so(stack: Stack, read: Read) -> None:
-    job_id = submit(stack, "echo unseen; sleep 3", "output=/tmp/unseen-%25j.txt")
-    wait_for(lambda: slurm("squeue", "-h", "-j", job_id, "-o", "%T", check=False).strip() != "PENDING", "it to run")
+    job_id = submit(stack, "echo unseen; sleep 300", "output=/tmp/unseen-%25j.txt")
+    wait_for(lambda: slurm("squeue", "-h", "-j", job_id, "-o", "%T").strip() == "RUNNING", "it to run")
 
-    assert (read(job_id).status_code, read(job_id).json()["title"]) == (404, "Its output cannot be read")
+    live = wait_for(lambda: answer if (answer := read(job_id)).status_code != 503 else None, "the head node to look")
+    slurm("scancel", job_id)
     ended(stack, job_id)
+
+    assert (live.status_code, live.json()["title"]) == (404, "Its output cannot be read")
     assert listed(read, job_id)["problems"] == [{"path": f"/tmp/unseen-{job_id}.txt", "problem": "not-shared"}]
     assert read(job_id).status_code == 404
     assert read(job_id).json()["problems"]
@@ -247,10 +251,15 @@ def test_a_stdout_that_becomes_a_link_to_a_root_only_file_yields_nothing_of_it(
     stack: Stack, read: Read, objects: Callable[[str], dict[str, bytes]], workplace: str, root_only: str
 ) -> None:
     out = f"{workplace}/out.txt"
-    job_id = submit(stack, f"echo before; rm {out}; ln -s {root_only} {out}; sleep 5", f"output={out}")
+    job_id = submit(
+        stack,
+        f"echo before; rm {out}; ln -s {root_only} {out}; until [ -e {workplace}/go ]; do sleep 0.2; done",
+        f"output={out}",
+    )
     wait_for(lambda: "out.txt ->" in slurm("ls", "-l", workplace), "the link to be there")
 
-    live = read(job_id)
+    live = wait_for(lambda: answer if (answer := read(job_id)).status_code != 503 else None, "the head node to look")
+    slurm("touch", f"{workplace}/go", user="alice")
     ended(stack, job_id)
     kept = listed(read, job_id)
 
@@ -299,7 +308,7 @@ def children() -> dict[int, dict[str, str]]:
 def test_the_child_that_reads_is_the_jobs_user_and_has_nothing_of_the_services(
     stack: Stack, read: Read, workplace: str
 ) -> None:
-    job_id = submit(stack, "#GATEWAY output=large\ntruncate -s 200M large\n", f"chdir={workplace}&output=/dev/null")
+    job_id = submit(stack, "#GATEWAY output=large\ntruncate -s 120M large\n", f"chdir={workplace}&output=/dev/null")
 
     def at_work() -> dict[str, str] | None:
         # Before it has become anything it is still the service itself, on its way to its own program.
@@ -320,7 +329,7 @@ def test_the_child_that_reads_is_the_jobs_user_and_has_nothing_of_the_services(
     assert {name: files[name].partition(":")[0] for name in ("1", "2")} == {"1": "pipe", "2": "/dev/null"}
     assert set(files) - {"0", "1", "2"} <= {name for name, path in files.items() if path == f"{workplace}/large"}
     assert child["cwd"] == "/"
-    assert listed(read, job_id)["files"][0]["size"] == 200 * 1024 * 1024
+    assert listed(read, job_id)["files"][0]["size"] == 120 * 1024 * 1024
 
 
 def test_a_killed_service_goes_on_where_it_was(stack: Stack, read: Read, workplace: str) -> None:

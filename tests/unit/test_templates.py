@@ -623,6 +623,7 @@ def test_the_inbox_role_reaches_what_it_works_on_and_nothing_else() -> None:
             "ssm:GetParameter",
             ["import:KeysParameterArn", "import:AccessParameterArn"],
         ),
+        "ReadItsEarlierVersions": ("ssm:GetParameter", "import:AccessParameterArn:*"),
         "Sign": ("kms:Sign", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         "ReadRulesAndWhichUsersTheHeadNodeKnows": (
             "s3:GetObject",
