@@ -1,8 +1,9 @@
 """Full-size load and faults on the running stack, each figure printed: ``python -m bench.soak``.
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
-job a key; it submits many jobs at once through the native path and counts them in Slurm; and it kills every daemon and
-process of the stack in turn, several times over, brings the stack up again and submits a job through it.
+job a key; it submits many jobs at once through the native path and counts them in Slurm; it has a job print 1 GiB; and
+it kills every daemon and process of the stack in turn, several times over, brings the stack up again and submits a job
+through it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import submit_faults
+from bench import large_output, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
 from local.process import Process
 
-UNITS = ("slurmrestd", "slurmctld", "slurmdbd", "munge", "mariadb", "slurmd@queue1-dy-t3micro-2")
+UNITS = ("slurmrestd", "slurm-gateway-files", "slurmctld", "slurmdbd", "munge", "mariadb", "slurmd@queue1-dy-t3micro-2")
 PROCESSES = ("gateway", "load-balancer", "aws-emulator")
 
 
@@ -99,6 +100,10 @@ def main() -> int:
         print(*(f"  {line}" for line in once.lines()), sep="\n", flush=True)
         print("Load: submits through the gateway")
         lost = load(arguments.jobs, clients=8) | (not once.is_exact())
+        print("Output: a job that prints 1 GiB")
+        large = large_output.run(large_output.GIB)
+        print(*(f"  {line}" for line in large.lines()), sep="\n", flush=True)
+        lost |= not large.is_good()
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:
