@@ -67,15 +67,19 @@ def first_answer(module: str, event: dict[str, Any], environ: dict[str, str]) ->
     """Start a process; return the milliseconds until its first answer, and the answer."""
     argv = [sys.executable, str(CHECKOUT / "bench/first_answer.py"), module]
     started = time.perf_counter()
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environ, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        assert process.stderr is not None
         process.stdin.write(json.dumps(event))
         process.stdin.close()
         line = process.stdout.readline()
         elapsed = (time.perf_counter() - started) * 1000
+        # The audit log is written at every level, and wanted only where something is wrong.
+        said = process.stderr.read()
     if process.returncode or not line:
-        raise SystemExit(f"{module} gave no answer; its message is above")
+        raise SystemExit(f"{module} gave no answer:\n{said}")
     return elapsed, json.loads(line)
 
 
