@@ -66,7 +66,7 @@ class Screen:
     ) -> None:
         """Print a table.
 
-        `stated` is the column with a state, which has the state's colour. In a narrow terminal the columns `left_out` are
+        `stated` is the column with a state, in the state's colour. In a narrow terminal the columns `left_out` are
         not shown, and those of `cut` are cut.
         """
         from rich.table import Table
