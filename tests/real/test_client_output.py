@@ -89,6 +89,15 @@ def test_documented_session_is_what_it_looks_like(client: Client) -> None:
     }
 
 
+def test_documented_error_is_what_it_looks_like(client: Client) -> None:
+    found = re.search(r"^\$ slurm-gateway (submit hello.sh --partition=nowhere)\n(.*?)^```$",
+                      (ROOT / "docs/client.md").read_text(), re.MULTILINE | re.DOTALL)  # fmt: skip
+    assert found
+    client.script("hello.sh", "true")
+    done = client.run(*found[1].split())
+    assert (done.returncode, done.stdout, done.stderr) == (248, "", found[2])
+
+
 def alike(line: str) -> str:
     return re.sub(r"t3micro-\d", "t3micro-N", re.sub(r"after \d:\d\d", "after N", re.sub(r"job \d+", "job N", line)))
 
