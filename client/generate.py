@@ -78,10 +78,11 @@ def variables() -> str:
 
 def inputs() -> str:
     """Return the table of the action's inputs."""
-    return _table(("Input", "Meaning", "Default"), (
-        (f"`{name}`", each["description"], each["default"] and f"`{each['default']}`" if "default" in each else "required")
-        for name, each in _action()["inputs"].items()
-    ))  # fmt: skip
+    rows = []
+    for name, each in _action()["inputs"].items():
+        default = f"`{each['default']}`" if each.get("default") else ""
+        rows.append((f"`{name}`", each["description"], "required" if each.get("required") else default))
+    return _table(("Input", "Meaning", "Default"), rows)
 
 
 def outputs() -> str:

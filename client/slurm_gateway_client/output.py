@@ -14,7 +14,7 @@ from .errors import NotFoundError
 from .transport import TIMEOUT, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from .gateway import Gateway, Job
@@ -95,18 +95,19 @@ class Output:
         """
         said = []
         parts = [(job["id"], directory)]
+        streams = ("stdout",) if job["stdout"] == job["stderr"] else ("stdout", "stderr")
         if job["tasks"]:
             parts = [(f"{job['id']}_{task}", directory.parent / f"{job['id']}_{task}") for task in tasks(job)]
         for job_id, place in parts:
             try:
-                said += [f"{each} (job {job_id})" for each in self._save(job_id, place, wait)]
+                said += self._save(job_id, place, streams, wait)
             except NoOutputError as exc:
-                said.append(f"nothing of it is kept: {exc}")
+                said.append(f"not kept in {place}: {exc}")
         return said
 
-    def _save(self, job_id: str, directory: Path, wait: Callable[[float], None]) -> list[str]:
+    def _save(self, job_id: str, directory: Path, streams: Sequence[str], wait: Callable[[float], None]) -> list[str]:
         listed = self._listed(job_id, wait)
-        wanted = [(stream, (("stream", stream),)) for stream in ("stdout", "stderr") if listed[stream]]
+        wanted = [(stream, (("stream", stream),)) for stream in streams if listed[stream]]
         wanted += [(f"files/{each['name']}", (("file", each["name"]),)) for each in listed["files"]]
         for name, query in wanted:
             place = _below(directory, name)
@@ -141,7 +142,7 @@ class Output:
             raise NoOutputError(NO_ROUTE if exc.problem == {"message": "Not Found"} else refusals.short(exc)) from exc
 
     def _download(self, answer: requests.Response, to: BinaryIO, wait: Callable[[float], None]) -> None:
-        """Copy what a presigned URL gives, going on where it broke off. The URL is as good as a token: nobody sees it."""
+        """Copy what a presigned URL gives, going on where it broke off. Nobody is told the URL, which is a key."""
         url, size = answer.headers["Location"], int(answer.json()["size"])
         done = 0
         pauses = backoff.delays()

@@ -9,7 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rich.console import Console
     from rich.status import Status
@@ -22,6 +22,7 @@ _STYLES = {
     "IDLE": "green", "UP": "green", "MIXED": "cyan", "ALLOCATED": "cyan", "UNKNOWN": "magenta",
 }  # fmt: skip
 _WORST = "red"
+_NARROW = 100
 
 
 def style_of(state: str) -> str:
@@ -54,18 +55,33 @@ class Screen:
         """Whether somebody looks at standard error as it is written."""
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, stated: int | None = None) -> None:
-        """Print a table; `stated` is the column with a state, which has the state's colour."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        stated: int,
+        cut: Collection[int],
+        left_out: Collection[int] = (),
+    ) -> None:
+        """Print a table.
+
+        `stated` is the column with a state, in the state's colour. In a narrow terminal the columns `left_out` are
+        not shown, and those of `cut` are cut.
+        """
         from rich.table import Table
         from rich.text import Text
 
         shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            shown.add_column(column, no_wrap=True, overflow="ellipsis")
+        narrow = self._console("out").width < _NARROW
+        places = [place for place in range(len(columns)) if not (narrow and place in left_out)]
+        for place in places:
+            longest = max(len(text) for text in (columns[place], *(row[place] for row in rows)))
+            least = None if place in cut else longest
+            shown.add_column(columns[place], no_wrap=True, overflow="ellipsis", min_width=least)
         for row in rows:
             shown.add_row(*(
-                Text(plain(cell), style=style_of(cell) if place == stated and cell else "")
-                for place, cell in enumerate(row)
+                Text(plain(row[place]), style=style_of(row[place]) if place == stated else "") for place in places
             ))  # fmt: skip
         self._print(shown)
 

@@ -74,7 +74,7 @@ def job_id_of(line: str) -> str:
 def install(environment: Path) -> Path:
     """Install the client by pip, with what it needs to sign for AWS, and give the command."""
     command = environment / "bin/slurm-gateway"
-    sources = [path for path in (ROOT / "client").rglob("*") if path.is_file()]
+    sources = [path for path in (ROOT / "client").rglob("*") if path.suffix in (".py", ".toml", ".md")]
     if command.exists() and command.stat().st_mtime > max(path.stat().st_mtime for path in sources):
         return command
     pip = [environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -22,7 +22,7 @@ from slurm_gateway_client.waiting import Waiting
 def job(state: str, job_id: str = "1", **more: Any) -> dict[str, Any]:
     return {
         "id": job_id, "state": state, "state_flags": [], "state_reason": None, "exit_code": None, "signal": None,
-        "start_time": "2026-11-21T10:00:00Z", "tasks": None, **more,
+        "start_time": "2026-11-21T10:00:00Z", "tasks": None, "stdout": "/x", "stderr": "/x", **more,
     }  # fmt: skip
 
 

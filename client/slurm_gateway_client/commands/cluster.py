@@ -32,7 +32,7 @@ def partitions(session: Session, *, as_json: bool) -> None:
             each["name"], state, "none" if limit is None else times.clock(limit * 60), str(nodes["total"]),
             str(each["cpus"]["total"]), nodes["configured"],
         ])  # fmt: skip
-    session.screen.table(("PARTITION", "STATE", "TIME LIMIT", "NODES", "CPUS", "NODE LIST"), rows, stated=1)
+    session.screen.table(("PARTITION", "STATE", "TIME LIMIT", "NODES", "CPUS", "NODE LIST"), rows, stated=1, cut={5})
 
 
 @click.command()
@@ -53,7 +53,7 @@ def nodes(session: Session, *, as_json: bool) -> None:
         for each in found
     ]  # fmt: skip
     columns = ("NODE", "STATE", "CPUS IN USE", "MB IN USE", "GRES", "PARTITIONS", "REASON")
-    session.screen.table(columns, rows, stated=1)
+    session.screen.table(columns, rows, stated=1, cut={4, 5, 6})
 
 
 def _number(value: Any) -> int | None:  # noqa: ANN401 (JSON)

@@ -37,7 +37,7 @@ def jobs(
     if as_json:
         session.screen.json(found)
     elif found:
-        session.screen.table(JOB_COLUMNS, job_rows(found), stated=3)
+        session.screen.table(JOB_COLUMNS, job_rows(found), stated=3, cut={1, 6}, left_out={7})
     else:
         session.screen.note("No jobs.")
 
