@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from tests.real.conftest import Stack
 
 TIMEOUT = 40.0
-THREADS = 16
+THREADS = 8
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [^\r\n]*\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
