@@ -530,7 +530,7 @@ def test_a_list_of_another_users_is_shown_without_scripts_to_who_sees_everyones(
     status, _, page = call("jobs-list", query="user=bob", sees_everyone=True)
 
     assert (status, [(job["id"], job["user"], job["script"]) for job in page["jobs"]]) == (200, [("12", "bob", None)])
-    assert page["jobs"][0]["links"] == {"self": "/jobs/12", "output": "/jobs/12/output"}
+    assert page["jobs"][0]["links"] == {"self": "/jobs/12"}
 
 
 def test_ones_own_list_is_ones_own_also_by_name_and_also_for_who_sees_everyones(call: Call, table: JobTable) -> None:
@@ -562,4 +562,4 @@ def test_another_users_record_is_shown_as_it_was_last_known_to_who_sees_everyone
     assert call("jobs-read")[0] == 404
     kept = table.read("12", "bob")
     assert kept is not None
-    assert (kept.job["state"], kept.script) == (state, SHA256)
+    assert (kept.job["state"], kept.beside.script) == (state, SHA256)
