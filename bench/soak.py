@@ -1,7 +1,8 @@
 """Full-size load and faults on the running stack, each figure printed: ``python -m bench.soak``.
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
-job a key; it submits many jobs at once through the native path and counts them in Slurm; and it kills every daemon and
+job a key; it has jobs end in every way there is while the feed is killed, and expects one right record of each; it
+submits many jobs at once through the native path and counts them in Slurm; and it kills every daemon and
 process of the stack in turn, several times over, brings the stack up again and submits a job through it.
 """
 
@@ -16,7 +17,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import submit_faults
+from bench import job_records, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -97,8 +98,11 @@ def main() -> int:
         print("Exactly once: POST /jobs with Idempotency-Key under faults")
         once = submit_faults.run(arguments.jobs, clients=16, seed=arguments.seed)
         print(*(f"  {line}" for line in once.lines()), sep="\n", flush=True)
+        print("Records: jobs that end in every way, while the feed is killed")
+        ended = job_records.run(1000, seed=arguments.seed)
+        print(*(f"  {line}" for line in ended.lines()), sep="\n", flush=True)
         print("Load: submits through the gateway")
-        lost = load(arguments.jobs, clients=8) | (not once.is_exact())
+        lost = load(arguments.jobs, clients=8) | (not once.is_exact()) | bool(ended.wrong() or ended.untold())
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:
