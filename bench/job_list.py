@@ -126,8 +126,8 @@ def main(jobs: int = JOBS) -> int:
         headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": token}
         native = http.get(f"/slurm/{VERSION}/jobs", headers=headers)
         seconds = time.monotonic() - begin
-        print(f"  native list, alice's: {len(native.content) // 1000} KB in {seconds * 1000:.0f} ms, slurmrestd's memory "
-              f"grew by {slurmrestd_memory() - memory - grown} MB")  # fmt: skip
+        print(f"  native list, alice's: {len(native.content) // 1000} KB in {seconds * 1000:.0f} ms, "
+              f"slurmrestd's memory grew by {slurmrestd_memory() - memory - grown} MB")  # fmt: skip
     for user, _ in _SHARES:
         cluster.run(["scancel", f"--user={user}", f"--name={name}"])
     cluster.start(release or cluster.DEFAULT_RELEASE)
