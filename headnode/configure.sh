@@ -14,10 +14,18 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --allow-cidrs A,B           the load balancer's subnets, which may reach slurmrestd (default: this machine only)
   --port N                    slurmrestd's port, outside slurmctld's (default: 6830)
   --listen-address ADDRESS    address slurmrestd listens on (default: 0.0.0.0; its unit filters who gets in)
+  --users-object s3://B/KEY   where to publish the users who may have tokens (default: not at all)
   --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
   --event-bus NAME            EventBridge bus on which job states are told (required)
+  --bucket NAME               bucket of inputs and output (required)
+  --orders-queue URL          SQS queue of orders to this machine (required)
+  --shared-directories A,B    directories that the compute nodes share with this machine (default: auto: what it
+                              exports by NFS, and what network file systems it mounts, but for those under /opt)
+  --output-max-bytes N        the most that is kept of one job's output (default: 10737418240, 10 GiB)
+  --output-max-files N        the most files that are kept of one job (default: 1000)
+  --output-bandwidth N        bytes a second for all inputs and output together (default: 104857600, 100 MiB)
   --python PATH               Python 3.9 or newer with boto3 (default: a virtual environment made beside this script)
   --slurm-prefix DIR          where Slurm is installed (default: /opt/slurm)
   --slurm-etc DIR             where slurm.conf is (default: PREFIX/etc)
@@ -33,13 +41,16 @@ TEXT
 # Each option sets the variable of its name: --slurm-etc sets slurm_etc.
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
 memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
-instance_id='' region='' environment_file='' source='' event_bus='' python=''
+instance_id='' region='' environment_file='' source='' event_bus='' python='' users_object=''
+bucket='' orders_queue='' shared_directories=auto
+output_max_bytes=10737418240 output_max_files=1000 output_bandwidth=104857600
 while (($# > 0)); do
   case $1 in
     --help) usage && exit 0 ;;
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
-      --region | --environment-file | --source | --event-bus | --python)
+      --region | --environment-file | --source | --event-bus | --python | --bucket | --orders-queue | \
+      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth | --users-object)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -89,12 +100,20 @@ slurm_conf=$SLURM_ETC/slurm.conf
 slurmdbd_conf=$SLURM_ETC/slurmdbd.conf
 mapfile -t files <"$here/manifest"
 # The services that are Python: package slurm_gateway_node.
-readonly SERVICES=(slurm-gateway-queue.service slurm-gateway-feed.service)
+readonly SERVICES=(slurm-gateway-queue.service slurm-gateway-feed.service slurm-gateway-files.service)
 
 check_arguments() {
   ((EUID == 0)) || fail 'run this as root'
   [[ -n $keys_parameter ]] || fail '--keys-parameter is missing; see --help'
   [[ $event_bus =~ ^[A-Za-z0-9./_-]+$ ]] || fail '--event-bus is missing or no name of a bus; see --help'
+  [[ $bucket =~ ^[a-z0-9][a-z0-9.-]+$ ]] || fail '--bucket is missing or no name of a bucket; see --help'
+  [[ $orders_queue =~ ^https?://[^[:space:]]+$ ]] || fail '--orders-queue is missing or no URL; see --help'
+  [[ $shared_directories =~ ^(auto|(/[A-Za-z0-9._-]+)+(,(/[A-Za-z0-9._-]+)+)*)$ ]] ||
+    fail "--shared-directories takes auto or directories separated by commas, not $shared_directories"
+  local number
+  for number in output_max_bytes output_max_files output_bandwidth; do
+    [[ ${!number} =~ ^[1-9][0-9]{0,14}$ ]] || fail "--${number//_/-} takes a number from 1, not ${!number}"
+  done
   [[ $port =~ ^[1-9][0-9]{3,4}$ ]] || fail "--port takes a number from 1024 to 65535, not $port"
   ((port >= 1024 && port <= 65535)) || fail "--port takes a number from 1024 to 65535, not $port"
   ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"
@@ -103,6 +122,7 @@ check_arguments() {
   [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
   [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
   [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
+  [[ $users_object =~ ^(s3://[a-z0-9.-]+/[A-Za-z0-9_./-]+)?$ ]] || fail "--users-object takes s3://BUCKET/KEY, not $users_object"
   [[ -z $environment_file || -r $environment_file ]] || fail "--environment-file $environment_file cannot be read"
 }
 
@@ -136,7 +156,7 @@ install_files() {
   install -d -m 0755 "$INSTALL_DIRECTORY" "$INSTALL_DIRECTORY/slurm_gateway_node" "$SETTINGS_DIRECTORY" \
     "$STATE_DIRECTORY"
   for file in "${files[@]}"; do
-    [[ $file != *.service && $file != *.timer && $file != *.lua ]] || continue
+    [[ $file != *.service && $file != *.timer && $file != *.path && $file != *.lua ]] || continue
     mode=0644
     [[ $file != *.sh ]] || mode=0755
     # install(1) would write into a script that the timer is just running.
@@ -163,9 +183,24 @@ make_python() {
     fail "$PYTHON is no Python 3.9 or newer with boto3"
 }
 
+# The directories that the compute nodes share with this machine, separated by colons. Those under /opt hold programs.
+find_shared_directories() {
+  if [[ $shared_directories != auto ]]; then
+    printf '%s' "${shared_directories//,/:}"
+    return
+  fi
+  {
+    awk '{ print $1 }' /var/lib/nfs/etab 2>/dev/null || true
+    findmnt --raw --noheadings --output TARGET --types nfs,nfs4,lustre,ceph,beegfs,gpfs,wekafs || true
+  } | grep -E '^(/[A-Za-z0-9._-]+)+$' | grep -v '^/opt/' | sort -u | paste -s -d : || true
+}
+
 # Sets settings_changed to yes when one of them did.
 write_settings() {
+  local shared
   settings_changed=no
+  shared=$(find_shared_directories)
+  [[ -n $shared ]] || say 'warning: no directory is shared with the compute nodes: no file comes in or goes out'
   if [[ -n $environment_file ]]; then
     replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root <"$environment_file"
     [[ $replaced == no ]] || settings_changed=yes
@@ -187,8 +222,15 @@ AWS_REGION=$region
 KEYS_PARAMETER=$keys_parameter
 EVENT_BUS=$event_bus
 CLUSTER_NAME=$cluster_name
+BUCKET=$bucket
+HEAD_NODE_QUEUE_URL=$orders_queue
+SHARED_DIRECTORIES=$shared
+OUTPUT_MAX_BYTES=$output_max_bytes
+OUTPUT_MAX_FILES=$output_max_files
+OUTPUT_BANDWIDTH=$output_bandwidth
 TARGET_GROUP_ARN=$target_group_arn
 INSTANCE_ID=$instance_id
+USERS_OBJECT=$users_object
 PORT=$port
 SLURMRESTD_ADDRESS=$(local_address)
 ACCOUNTING=$accounting
@@ -339,15 +381,17 @@ install_units() {
   units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
   for unit in "${files[@]}"; do
-    [[ $unit == *.service || $unit == *.timer ]] || continue
+    [[ $unit == *.service || $unit == *.timer || $unit == *.path ]] || continue
     # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
     allowed=$(allowed_addresses)
+    writable=${SHARED_DIRECTORIES:+ -${SHARED_DIRECTORIES//:/ -}}
     plugins=$(openapi_plugins)
     replace_file "/etc/systemd/system/$unit" 0644 root:root < <(
       sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$port|g" \
         -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$memory_max|g" \
         -e "s|@MAX_CONNECTIONS@|$max_connections|g" -e "s|@OPENAPI_PLUGINS@|$plugins|g" \
-        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" "$here/$unit"
+        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" \
+        -e "s|@SHARED_DIRECTORIES@|$writable|g" "$here/$unit"
     )
     [[ $replaced == no ]] || units_changed=yes
   done
@@ -359,6 +403,11 @@ start_units() {
     units+=(slurm-gateway-register.timer)
   else
     "$SYSTEMCTL" disable --now --quiet slurm-gateway-register.timer 2>/dev/null || true
+  fi
+  if [[ -n $users_object ]]; then
+    units+=(slurm-gateway-users.timer slurm-gateway-users.path)
+  else
+    "$SYSTEMCTL" disable --now --quiet slurm-gateway-users.timer slurm-gateway-users.path 2>/dev/null || true
   fi
   if [[ $units_changed == yes ]]; then
     "$SYSTEMCTL" daemon-reload
@@ -405,6 +454,11 @@ start_units
 if [[ -n $target_group_arn ]]; then
   retry 6 5 "$INSTALL_DIRECTORY/register-target.sh" || fail 'not registered in the target group'
   say "registered $instance_id:$port in the target group"
+fi
+if [[ -n $users_object ]]; then
+  retry 6 5 "$SYSTEMCTL" start slurm-gateway-users.service ||
+    fail 'the users cannot be published: see journalctl -u slurm-gateway-users'
+  say "published the users who may have tokens to $users_object"
 fi
 wait_for 30 slurmrestd_answers || fail 'slurmrestd does not answer a request: see journalctl -u slurmrestd'
 say "done: slurmrestd answers on $listen_address:$port"

@@ -33,8 +33,9 @@ UNITS = (
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
 CONFIGURED_UNITS = (
-    "slurmrestd.service", "slurm-gateway-queue.service", "slurm-gateway-feed.service",
+    "slurmrestd.service", "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
     "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-credentials.timer",
+    "slurm-gateway-users.timer", "slurm-gateway-users.path",
 )  # fmt: skip
 
 
@@ -103,6 +104,8 @@ def configure(
     *,
     keys_parameter: str,
     event_bus: str,
+    bucket: str,
+    orders_queue: str,
     environment: Mapping[str, str],
     target_group_arn: str | None = None,
     instance_id: str | None = None,
@@ -110,7 +113,8 @@ def configure(
 ) -> None:
     """Run ``headnode/configure.sh`` on the head node, as OnNodeConfigured does on a ParallelCluster one.
 
-    Takes the name of the SSM parameter that lists the signing keys, that of the event bus, the environment of AWS there
+    Takes the name of the SSM parameter that lists the signing keys, those of the event bus and the bucket, the URL of
+    the queue of orders, the environment of AWS there
     (AWS_ENDPOINT_URL, AWS_REGION and the head node's credentials), the load balancer's target group with the instance
     id to register in it, and any further arguments of the script. Its output goes to standard output. Raises
     ClusterError when it fails.
@@ -125,6 +129,7 @@ def configure(
     environment_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     argv = [
         "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--event-bus", event_bus,
+        "--bucket", bucket, "--orders-queue", orders_queue, "--shared-directories", "/home",
         "--python", "/usr/bin/python3", "--port", str(SLURMRESTD_PORT),
         "--listen-address", address(), "--environment-file", "/root/headnode.environment",
     ]  # fmt: skip

@@ -24,7 +24,8 @@ def correct() -> None:
     request_context = iam_actions.request_tag_context
 
     def corrected_key(key: str, context: Any) -> Any:  # noqa: ANN401 (ministack's own types)
-        if key.lower() == "aws:principalarn" and context.principal_type == "AssumedRole":
+        # By the ARN, for where a queue's own policy is asked the type is another.
+        if key.lower() == "aws:principalarn" and ":assumed-role/" in context.principal_arn:
             return _role_arn(context.principal_arn, context.principal_account)
         return resolve_key(key, context)
 

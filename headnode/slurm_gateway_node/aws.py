@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 _CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
 
-def client(service: str, region: str) -> BaseClient:
-    """Return a client for a service, such as "events", by the credentials of this process's environment or instance."""
-    return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
+def client(service: str, region: str, *, read_timeout: int = 10) -> BaseClient:
+    """Return a client for a service, such as "events", by the credentials of this process's environment or instance.
+
+    `read_timeout` is how many seconds an answer may take.
+    """
+    config = _CONFIG.merge(Config(read_timeout=read_timeout))
+    return boto3.session.Session(region_name=region).client(service, config=config)

@@ -8,6 +8,7 @@ Attributes of a record, beside the keys that template.yaml declares:
     seen_at     when Slurm was asked for what the record says, or when an event saw it, in Unix milliseconds
     final, restarts     of the document: whether nothing more will happen (0 or 1), and in which run
     answered_end        the end that Slurm itself told of, "" where an event did, or there was none
+    output, output_told_at      what was kept of what the job printed and left (output_facts.py), and when that was told
     expires_at  when DynamoDB may forget it, in Unix seconds
 
 A record is only replaced by later news: `seen_at` is a condition of every write. News from Slurm has the time just
@@ -19,13 +20,14 @@ function's may differ by so much, and nothing would tell it again.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from . import cursor as cursors
 from .aws import error_code, unavailable_on_failure
+from .errors import UnavailableError
 from .job import is_final, unix
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
     from .job import Job
+    from .output_facts import OutputFacts
 
 INDEX = "by-user"
 LONGEST_PAGE = 500
@@ -60,12 +63,20 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the job in its record: its script's SHA-256, "" if none is known; and its output's facts."""
+
+    script: str = ""
+    output: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """A record: the job, its key beside the id (Unix seconds), and its script's SHA-256, "" if none is known."""
+    """A record: the job, its key beside the id (Unix seconds), and what stands beside it."""
 
     job: Job
     submitted: int
-    script: str
+    beside: Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,32 @@ class JobTable:
                 return False
         return True
 
+    def tell_output(self, told: OutputFacts) -> None:
+        """Write what became of a job's output, unless later news of that is there.
+
+        UnavailableError if there is no record of the job yet: another event is on its way that makes it.
+        """
+        with unavailable_on_failure("cannot keep the facts of a job's output"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key={"job": {"S": self._key(told.job_id)}, "submitted": {"N": str(told.submitted)}},
+                    UpdateExpression="SET #output = :output, #at = :at",
+                    ConditionExpression="#user = :user AND (attribute_not_exists(#at) OR #at < :at)",
+                    ExpressionAttributeNames={"#output": "output", "#at": "output_told_at", "#user": "user"},
+                    ExpressionAttributeValues={
+                        ":output": {"S": json.dumps(told.output, separators=(",", ":"))},
+                        ":at": {"S": told.collected_at},
+                        ":user": {"S": told.user},
+                    },
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as exc:
+                if error_code(exc) != "ConditionalCheckFailedException":
+                    raise
+                if not exc.response.get("Item"):
+                    raise UnavailableError(f"there is no record of job {told.job_id} yet") from exc
+
     def _values(self, job: Job, seen_at: int, submitted: int, *, answered: bool = True) -> dict[str, dict[str, str]]:
         final = is_final(job)
         values = {
@@ -158,8 +195,8 @@ class JobTable:
             "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
         }
 
-    def refresh(self, job: Job, *, seen_at: int, submitted: int = 0, script: str = "") -> str:
-        """Write a job's record unless it holds later news; return the SHA-256 of its script, "" if none is known."""
+    def refresh(self, job: Job, *, seen_at: int, submitted: int = 0, script: str = "") -> Beside:
+        """Write a job's record unless it holds later news; return what stands beside the job in it."""
         with unavailable_on_failure("cannot keep the record of a job"):
             try:
                 answer = self._dynamodb.update_item(
@@ -172,27 +209,32 @@ class JobTable:
                     raise
                 there = exc.response.get("Item") or {}
                 if _text(there, "user") != job["user"]:
-                    return ""
+                    return Beside()
                 if script and not _text(there, "script"):
                     submitted = submitted or unix(job["submit_time"])
                     self._dynamodb.update_item(**self.write_script(job, submitted=submitted, script=script))
-                return _text(there, "script") or script
-        return _text(answer.get("Attributes", {}), "script")
+                return replace(_beside(there), script=_text(there, "script") or script)
+        return _beside(answer.get("Attributes", {}))
 
-    def read(self, job_id: str, user: str) -> Kept | None:
-        """Return the record of the user's newest job of this id, or None."""
+    def read(self, job_id: str, user: str | None) -> Kept | None:
+        """Return the record of the user's newest job of this id (None: of anybody's), or None."""
+        arguments: dict[str, Any] = {}
+        names, values = {"#job": "job"}, {":job": {"S": self._key(job_id)}}
+        if user is not None:
+            arguments["FilterExpression"] = "#user = :user"
+            names["#user"], values[":user"] = "user", {"S": user}
         with unavailable_on_failure("cannot read the record of a job"):
             answer = self._dynamodb.query(
                 TableName=self._table,
                 KeyConditionExpression="#job = :job",
-                FilterExpression="#user = :user",
-                ExpressionAttributeNames={"#job": "job", "#user": "user"},
-                ExpressionAttributeValues={":job": {"S": self._key(job_id)}, ":user": {"S": user}},
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
                 ScanIndexForward=False,
                 ConsistentRead=True,
+                **arguments,
             )
         for item in answer["Items"]:
-            return Kept(json.loads(item["document"]["S"]), int(item["submitted"]["N"]), _text(item, "script"))
+            return Kept(json.loads(item["document"]["S"]), int(item["submitted"]["N"]), _beside(item))
         return None
 
     def page(self, user: str, filters: Filters, *, limit: int, cursor: str = "") -> Page:
@@ -202,6 +244,9 @@ class JobTable:
         """
         key = filters.key()
         end = _just_before(cursors.read(cursor, user=user, filters=key)) if cursor else _LAST
+        if end < _first(filters):
+            # A cursor from before `since`, which only a forger has: DynamoDB takes no range that ends before it begins.
+            return Page([], None)
         found: list[Mapping[str, Any]] = []
         start: dict[str, Any] | None = None
         for _ in range(_READS_A_PAGE):
@@ -212,7 +257,7 @@ class JobTable:
             if start is None or len(found) >= limit:
                 break
         place = found[limit - 1]["listed"]["S"] if len(found) > limit else start["listed"]["S"] if start else ""
-        jobs = [with_links(json.loads(item["document"]["S"]), _text(item, "script")) for item in found[:limit]]
+        jobs = [with_links(json.loads(item["document"]["S"]), _beside(item)) for item in found[:limit]]
         return Page(jobs, cursors.make(place, user=user, filters=key) if place else None)
 
     def _query(self, user: str, filters: Filters, end: str, limit: int, start: dict[str, Any] | None) -> dict[str, Any]:
@@ -233,7 +278,7 @@ class JobTable:
                 },
                 ExpressionAttributeValues={
                     ":user": {"S": user},
-                    ":begin": {"S": f"{filters.since:010}#"},
+                    ":begin": {"S": _first(filters)},
                     ":end": {"S": end},
                     **{f":{name}": {"S": value} for name, value in wanted.items()},
                 },
@@ -247,18 +292,38 @@ class JobTable:
         return f"{self._cluster}#{job_id}"
 
 
-def with_links(job: Job, script: str) -> Job:
-    """Return a job as it is answered: with its script's SHA-256 and links to what belongs to it."""
+def with_links(job: Job, beside: Beside) -> Job:
+    """Return a job as its owner is answered: with what stands beside it, and links to what belongs to it."""
     links = {"self": f"/jobs/{job['id']}"}
-    if script:
-        links["script"] = f"/scripts/{script}"
-    return {**job, "script": script or None, "links": links}
+    if job["tasks"] is None:
+        # Each task of an array has its own.
+        links["output"] = f"/jobs/{job['id']}/output"
+    if beside.script:
+        links["script"] = f"/scripts/{beside.script}"
+    # What is told of a job that goes on is of an earlier run.
+    output = beside.output if is_final(job) else None
+    return {**job, "script": beside.script or None, "output": output, "links": links}
+
+
+def of_another(job: Job) -> Job:
+    """Return a job as whoever may see others' jobs is answered: script and output are their owners' alone."""
+    return {**job, "script": None, "output": None, "links": {"self": f"/jobs/{job['id']}"}}
+
+
+def _first(filters: Filters) -> str:
+    """Return what sorts just before the places of all jobs since then."""
+    return f"{filters.since:010}#"
 
 
 def _just_before(place: str) -> str:
     """Return what sorts after every place before this one, and before this one."""
     submitted, _, number = place.partition("#")
     return f"{submitted}#{max(int(number) - 1, 0):010}~"
+
+
+def _beside(item: Mapping[str, Mapping[str, str]]) -> Beside:
+    output = _text(item, "output")
+    return Beside(_text(item, "script"), json.loads(output) if output else None)
 
 
 def _text(item: Mapping[str, Mapping[str, str]], name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import aws, heartbeat, job_event, logs
+from . import aws, heartbeat, job_event, logs, output_facts
 from .errors import EventNotValidError
 from .heartbeat import HeartbeatTable
 from .job_table import JobTable
@@ -38,7 +38,18 @@ def build(environ: Mapping[str, str]) -> Recording:
         of_this_cluster(beat.cluster)
         heartbeats.keep(beat)
 
-    return Recording({job_event.DETAIL_TYPE: record_job, heartbeat.DETAIL_TYPE: record_heartbeat})
+    def record_output(detail: Mapping[str, Any]) -> None:
+        told = output_facts.read(detail)
+        of_this_cluster(told.cluster)
+        jobs.tell_output(told)
+
+    return Recording(
+        {
+            job_event.DETAIL_TYPE: record_job,
+            heartbeat.DETAIL_TYPE: record_heartbeat,
+            output_facts.DETAIL_TYPE: record_output,
+        }
+    )
 
 
 handler = build(os.environ)

@@ -8,7 +8,7 @@ import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import idempotency, sbatch, submit_request
+from . import collect, idempotency, sbatch, submit_request
 from . import marker as markers
 from .errors import UnavailableError
 from .job import unix
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .submit_request import SubmitRequest
 
 _logger = logging.getLogger(__name__)
-_NOT_IN_TABLE = ("script", "links", "notices")
+_NOT_IN_TABLE = ("script", "output", "links", "notices")
 
 
 class SubmitRoute:
@@ -134,12 +134,14 @@ class SubmitRoute:
             working_directory=asked.working_directory or self._working_directory.replace("{user}", caller.user),
             environment=asked.environment,
             arguments=asked.arguments,
+            script_name=asked.script_name,
             cluster=self._cluster,
         )
         try:
-            return sbatch.translate(script, asked.options, submission, api_versions_of_cluster=versions)
+            translation = sbatch.translate(script, asked.options, submission, api_versions_of_cluster=versions)
         except sbatch.SubmissionRefusedError as exc:
             raise submit_request.refused(exc) from exc
+        return collect.added(translation, asked.collect)
 
     def _keep(self, answer: Answer, marker: str) -> None:
         try:

@@ -66,6 +66,8 @@ def configure_again(requirements: dict[str, str]) -> None:
     cluster.configure(
         keys_parameter=requirements["KeysParameterName"],
         event_bus=requirements["EventBusName"],
+        bucket=requirements["BucketName"],
+        orders_queue=requirements["HeadNodeQueueUrl"],
         target_group_arn=requirements["TargetGroupArn"],
         environment=stacks.head_node_environment(requirements),
         instance_id=stacks.head_node_instance_id(requirements),

@@ -46,6 +46,7 @@ OUTPUTS = {
     "ComputeSubnetId2": "subnet-0123456789abcdef1",
     "EventBusName": "slurm-gateway-requirements-events",
     "GatewaySubnetCidrs": "10.0.1.0/27,10.0.1.32/27",
+    "HeadNodeQueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/requirements-HeadNodeQueue-0A",
     "HeadNodePolicyArn": "arn:aws:iam::123456789012:policy/slurm-gateway-requirements-HeadNodePolicy-0A1B",
     "HeadNodeSecurityGroupId": "sg-0123456789abcdef0",
     "HeadNodeSubnetId": "subnet-0123456789abcdef0",
@@ -135,7 +136,17 @@ def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
 
     options = [item for item in given if item.startswith("--")]
 
-    assert options == ["--keys-parameter", "--event-bus", "--target-group-arn", "--allow-cidrs", "--port", "--source"]
+    assert options == [
+        "--keys-parameter",
+        "--event-bus",
+        "--bucket",
+        "--orders-queue",
+        "--target-group-arn",
+        "--allow-cidrs",
+        "--port",
+        "--users-object",
+        "--source",
+    ]
     assert [option for option in options if option not in script] == []
     assert all(isinstance(item, str) for item in given)
 

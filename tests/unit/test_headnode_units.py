@@ -18,8 +18,8 @@ import pytest
 
 HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
 SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
-UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer")])
-GIVEN = ["--keys-parameter", "k", "--event-bus", "b"]
+UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer"), *HEAD_NODE.glob("*.path")])
+GIVEN = ["--keys-parameter", "k", "--event-bus", "b", "--bucket", "bucket", "--orders-queue", "https://sqs/queue"]
 VALUES = {
     "SLURM_PREFIX": "/opt/slurm",
     "SLURM_ETC": "/opt/slurm/etc",
@@ -31,6 +31,7 @@ VALUES = {
     "ALLOWED_ADDRESSES": "localhost 10.0.4.0/27",
     "PYTHON": "/usr/bin/python3",
     "SLURM_USER": "slurm",
+    "SHARED_DIRECTORIES": " -/home -/shared",
 }
 
 
@@ -96,6 +97,20 @@ def test_slurmrestd_is_confined_to_systemds_satisfaction(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout[-400:]
 
 
+def test_the_files_service_is_root_without_roots_powers() -> None:
+    service = section("slurm-gateway-files.service", "Service")
+    expected = {
+        "CapabilityBoundingSet": ["CAP_SETUID CAP_SETGID CAP_KILL"],
+        "AmbientCapabilities": [""],
+        "NoNewPrivileges": ["yes"],
+        "ProtectSystem": ["strict"],
+        "ReadWritePaths": ["/var/lib/slurm-gateway/ends -/home -/shared"],
+        "MemoryMax": ["512M"],
+    }
+    assert expected == {name: service[name] for name in expected}
+    assert service["ExecStart"][0].startswith("/usr/bin/setpriv --inh-caps=-all -- /usr/bin/python3 ")
+
+
 def test_the_manifest_lists_every_file_that_the_head_node_installs() -> None:
     listed = (HEAD_NODE / "manifest").read_text().split()
     files = [path.relative_to(HEAD_NODE) for path in HEAD_NODE.rglob("*") if path.is_file()]
@@ -147,6 +162,10 @@ def test_keys_are_looked_at_every_15_seconds() -> None:
         (["--prot", "6830"], 2, "unknown argument --prot"),
         ([], 99, "--keys-parameter is missing"),
         (["--keys-parameter", "k"], 99, "--event-bus is missing"),
+        (GIVEN[:4], 99, "--bucket is missing"),
+        (GIVEN[:6], 99, "--orders-queue is missing"),
+        ([*GIVEN, "--shared-directories", "/a b"], 99, "auto or directories"),
+        ([*GIVEN, "--output-max-files", "0"], 99, "--output-max-files takes a number from 1"),
         ([*GIVEN, "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
         ([*GIVEN, "--port", "http"], 99, "a number from 1024 to 65535"),
         ([*GIVEN, "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
