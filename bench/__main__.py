@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from bench import client, cold_start, jobs, native, verify
+from bench import client, cold_start, job_list, jobs, native, verify
 from bench.clients import stack_environment
 from local import principals
 from local.address import CHECKOUT
@@ -30,7 +30,9 @@ def main() -> int:
         print()
         slow |= client.main()
         print()
-        return slow | jobs.main()
+        slow |= jobs.main()
+        print()
+        return slow | job_list.main()
     finally:
         subprocess.run([CHECKOUT / "local/slurm", "scancel", "--name=bench"], check=True)
 

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bench import inbox_faults, inbox_rates, large_output, rotations, submit_faults
+from bench import inbox_faults, inbox_rates, job_records, large_output, rotations, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -106,6 +106,13 @@ def once(jobs: int, seed: int) -> int:
     return int(not result.is_exact())
 
 
+def records(jobs: int, seed: int) -> int:
+    """Have jobs end in every way there is while the feed is killed; print what became of their records."""
+    result = job_records.run(jobs, seed=seed)
+    print(*(f"  {line}" for line in result.lines()), sep="\n", flush=True)
+    return int(bool(result.wrong() or result.untold()))
+
+
 def rotate(times: int) -> int:
     """Rotate the signing key under load; print what came of it."""
     result = rotations.run(times)
@@ -134,6 +141,10 @@ def main() -> int:
         "once": (
             "Exactly once: POST /jobs with Idempotency-Key while daemons are stopped and killed, and the function",
             lambda: once(arguments.jobs, arguments.seed),
+        ),
+        "records": (
+            "Records: jobs that end in every way, while the feed is killed",
+            lambda: records(1000, arguments.seed),
         ),
         "load": ("Load: submits through the native path", lambda: load(arguments.jobs, clients=8)),
         "inbox": (

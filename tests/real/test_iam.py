@@ -36,6 +36,13 @@ def key_policy(outputs: dict[str, str]) -> str:
     return str(kms.get_key_policy(KeyId=outputs["SigningKeyArn"], PolicyName="default")["Policy"])
 
 
+def api_resources() -> dict[str, str]:
+    """The physical ids of what the API's stack made, by logical id."""
+    cloudformation = aws_emulator.client("cloudformation", principals.administrator())
+    resources = cloudformation.describe_stack_resources(StackName=stacks.API_STACK)["StackResources"]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+
 def new_key(**properties: Any) -> dict[str, Any]:
     kms = aws_emulator.client("kms", principals.administrator())
     metadata: dict[str, Any] = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", **properties)["KeyMetadata"]
@@ -61,6 +68,7 @@ def names(outputs: dict[str, str], key_policy: str, credentials: dict[str, Crede
     api = stacks.outputs_of(stacks.API_STACK)
     yield {
         **outputs,
+        **api_resources(),
         "InboxQueue": api["InboxQueueUrl"],
         "DeadLetters": api["InboxDeadLetterQueueUrl"],
         "InputVersion": versions["inbox/x"]["VersionId"],
@@ -166,6 +174,24 @@ CALLS: dict[str, Call] = {
     ),
     "tell of jobs": lambda client, names: put_event(client, names, "slurm-gateway"),
     "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
+    "keep a job's record": lambda client, names: client("dynamodb").update_item(
+        TableName=names["JobsTable"],
+        Key={"job": {"S": "test"}, "submitted": {"N": "0"}},
+        UpdateExpression="SET a = :a",
+        ExpressionAttributeValues={":a": {"S": "x"}},
+    ),
+    "read a job's record": lambda client, names: client("dynamodb").get_item(
+        TableName=names["JobsTable"], Key={"job": {"S": "test"}, "submitted": {"N": "0"}}
+    ),
+    "keep a heartbeat": lambda client, names: client("dynamodb").put_item(
+        TableName=names["HeartbeatsTable"], Item={"cluster": {"S": "test"}}
+    ),
+    "read a heartbeat": lambda client, names: client("dynamodb").get_item(
+        TableName=names["HeartbeatsTable"], Key={"cluster": {"S": "test"}}
+    ),
+    "take from the records' queue": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
+    ),
     "read a rule": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="rules/not-one"),
     "list the rules": lambda client, names: client("s3").list_objects_v2(Bucket=names["BucketName"], Prefix="rules/"),
     "write a rule": put_object("rules/not-one"),
@@ -231,6 +257,8 @@ ALLOWED: dict[str, set[str]] = {
         "write live output",
         "take an order",
     },
+    "RecorderFunction": {"keep a job's record", "keep a heartbeat", "take from the records' queue"},
+    "HealthFunction": {"read a heartbeat"},
     "InboxFunction": {
         "read the key list",
         "read the access document",

@@ -12,7 +12,10 @@ from templates_under_test import ISSUERS, api_body, operations
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-EVENTS = sorted(path for path in (CHECKOUT / "events").glob("*.json") if not path.name.startswith("inbox-"))
+# The inbox's and the recorder's come from queues.
+EVENTS = sorted(
+    path for path in (CHECKOUT / "events").glob("*.json") if not path.name.startswith(("inbox-", "recorder"))
+)
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
 IAM_EVENTS = [path for path in EVENTS if path.name.startswith("token-iam-")]
 OIDC_EVENTS = [path for path in EVENTS if path.name.startswith("token-oidc-")]
