@@ -2,7 +2,7 @@
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
 job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object, with that
-object as its input; it submits many jobs at once through the native path and counts them in Slurm; and it kills every
+object as its input; it submits many jobs at once through the native path and counts them in Slurm; it has a job print 1 GiB; and it kills every
 daemon and process of the stack in turn, several times over, brings the stack up again and submits a job through it. It
 rotates the signing key twenty times under load, and expects no request to fail.
 """
@@ -18,13 +18,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import inbox_faults, inbox_rates, rotations, submit_faults
+from bench import inbox_faults, inbox_rates, large_output, rotations, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
 from local.process import Process
 
-UNITS = ("slurmrestd", "slurmctld", "slurmdbd", "munge", "mariadb", "slurmd@queue1-dy-t3micro-2")
+UNITS = ("slurmrestd", "slurm-gateway-files", "slurmctld", "slurmdbd", "munge", "mariadb", "slurmd@queue1-dy-t3micro-2")
 PROCESSES = ("gateway", "load-balancer", "aws-emulator")
 
 
@@ -119,6 +119,10 @@ def main() -> int:
         rotated = rotations.run(arguments.rotations)
         print(*(f"  {line}" for line in rotated.lines()), sep="\n", flush=True)
         lost |= not rotated.is_good()
+        print("Output: a job that prints 1 GiB")
+        large = large_output.run(large_output.GIB)
+        print(*(f"  {line}" for line in large.lines()), sep="\n", flush=True)
+        lost |= not large.is_good()
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:

@@ -8,6 +8,7 @@ then, and collected again if they differ.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,6 @@ from .slurm_job import SlurmError
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
-    from threading import Event
 
     from .collection import Collector, Plan
     from .job_end import JobEnd
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _PERIOD = 0.3
-_WORKERS = 6
+_WORKERS = 8
 # So that whoever's files come slowly holds up no other.
-_WORKERS_A_USER = 2
+_WORKERS_A_USER = 5
 # Seconds after a collection at which the files are looked at again; sooner where one was not there yet.
 _AGAIN = (10.0, 35.0)
 _AGAIN_MISSING = (1.5, 3.0, 6.0, 15.0, 35.0)
@@ -83,15 +83,20 @@ class Ends:
         self._events = events
         self._work: dict[str, _Work] = {}
         self._running: list[tuple[list[_Work], Future[None]]] = []
+        self._one_is_done = threading.Event()
 
-    def run(self, ending: Event) -> None:
+    def run(self, ending: threading.Event) -> None:
         """Work until `ending` is set."""
+        looked_at = 0.0
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="collect") as pool:
             while not ending.is_set():
-                self._take_note()
+                self._one_is_done.clear()
+                if time.monotonic() - looked_at >= _PERIOD:
+                    looked_at = time.monotonic()
+                    self._take_note()
                 self._reap()
                 self._start(pool)
-                ending.wait(_PERIOD)
+                self._one_is_done.wait(_PERIOD)
 
     def _take_note(self) -> None:
         """Take note of new files."""
@@ -148,7 +153,9 @@ class Ends:
             if work.is_look():
                 works += [each for each in due if each.is_look() and each.end.user == user][: _MOST_LOOKS - 1]
                 due = [each for each in due if each not in works]
-            self._running.append((works, pool.submit(self._look if work.is_look() else self._bring, works)))
+            future = pool.submit(self._look if work.is_look() else self._bring, works)
+            self._running.append((works, future))
+            future.add_done_callback(lambda _: self._one_is_done.set())
 
     def _bring(self, works: list[_Work]) -> None:
         """Collect an end's output, unless only its event is left to be sent."""

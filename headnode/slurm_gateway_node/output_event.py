@@ -1,9 +1,9 @@
-"""The facts of a job's output as an event: sizes and problems, never a place in S3."""
+"""The facts of a job's output as an event (schemas/slurm-job-output.json): sizes and problems, never a place in S3."""
 
 from __future__ import annotations
 
 import json
-import uuid
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,7 +18,6 @@ SOURCE = "slurm-gateway"
 # An entry holds 256 KB, and a list of jobs shows the facts of hundreds.
 MOST_PROBLEMS = 10
 _LONGEST_PATH = 256
-_NAMESPACE = uuid.UUID("6f1d0c5e-5a33-5a94-9b5c-6d6f7574707d")
 
 
 def detail(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -36,8 +35,7 @@ def detail(manifest: dict[str, Any]) -> dict[str, Any]:
         ],
         "more_problems": max(len(problems) - MOST_PROBLEMS, 0) + manifest["more_problems"],
     }
-    key = json.dumps(told, sort_keys=True)
-    return {"event_id": str(uuid.uuid5(_NAMESPACE, key)), **told}
+    return {"event_id": sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32], **told}
 
 
 class OutputEvents:

@@ -97,6 +97,20 @@ def test_slurmrestd_is_confined_to_systemds_satisfaction(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout[-400:]
 
 
+def test_the_files_service_is_root_without_roots_powers() -> None:
+    service = section("slurm-gateway-files.service", "Service")
+    expected = {
+        "CapabilityBoundingSet": ["CAP_SETUID CAP_SETGID CAP_KILL"],
+        "AmbientCapabilities": [""],
+        "NoNewPrivileges": ["yes"],
+        "ProtectSystem": ["strict"],
+        "ReadWritePaths": ["/var/lib/slurm-gateway/ends -/home -/shared"],
+        "MemoryMax": ["512M"],
+    }
+    assert expected == {name: service[name] for name in expected}
+    assert service["ExecStart"][0].startswith("/usr/bin/setpriv --inh-caps=-all -- /usr/bin/python3 ")
+
+
 def test_the_manifest_lists_every_file_that_the_head_node_installs() -> None:
     listed = (HEAD_NODE / "manifest").read_text().split()
     files = [path.relative_to(HEAD_NODE) for path in HEAD_NODE.rglob("*") if path.is_file()]

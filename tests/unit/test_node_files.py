@@ -223,6 +223,8 @@ def test_the_event_has_sizes_and_problems_and_no_place_in_s3() -> None:
     assert (len(told["problems"]), told["more_problems"]) == (10, 24)
     assert "output/" not in json.dumps(told)
     assert output_facts.read(told).output["problems"] == told["problems"]
+    schema = json.loads((Path(__file__).resolve().parents[2] / "schemas/slurm-job-output.json").read_text())
+    assert set(told) == set(schema["properties"]) == set(schema["required"])
     assert told["event_id"] == output_event.detail(manifest)["event_id"]
     assert told["event_id"] != output_event.detail({**manifest, "collected_at": "later"})["event_id"]
 
