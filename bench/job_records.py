@@ -180,8 +180,10 @@ def _end_by_hand(ids: list[tuple[str, Kind]]) -> None:
     held = [job for job, kind in ids if kind.end[0] == "CANCELLED"]
     cluster.run(["scancel", *held])
     for job, kind in ids:
-        if kind.end[0] in {"NODE_FAIL"}:
+        if kind.end[0] in {"NODE_FAIL", "TIMEOUT"}:
             _wait(lambda job=job: _state(job) == "RUNNING", f"job {job} to run")
+        if kind.end[0] == "TIMEOUT":
+            cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now"])
     cluster.run(["scontrol", "update", f"NodeName={_LOST_NODE}", "State=DOWN", "Reason=lost"])
     cluster.run(["scontrol", "update", f"NodeName={_LOST_NODE}", "State=RESUME"])
 

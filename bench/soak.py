@@ -2,9 +2,9 @@
 
 It submits through POST /jobs with Idempotency-Key while daemons are stopped and the function is killed, and expects one
 job a key; it writes objects into the inbox while Slurm is stopped and killed, and expects one job an object, with that
-object as its input; it submits many jobs at once through the native path and counts them in Slurm; it has a job print 1 GiB; and it kills every
-daemon and process of the stack in turn, several times over, brings the stack up again and submits a job through it. It
-rotates the signing key twenty times under load, and expects no request to fail.
+object as its input; it submits many jobs at once through the native path and counts them in Slurm; it has a job print
+1 GiB; it rotates the signing key twenty times under load, and expects no request to fail; and it kills every daemon and
+process of the stack in turn, several times over, brings the stack up again and submits a job through it.
 """
 
 from __future__ import annotations

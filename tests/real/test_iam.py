@@ -36,6 +36,13 @@ def key_policy(outputs: dict[str, str]) -> str:
     return str(kms.get_key_policy(KeyId=outputs["SigningKeyArn"], PolicyName="default")["Policy"])
 
 
+def api_resources() -> dict[str, str]:
+    """The physical ids of what the API's stack made, by logical id."""
+    cloudformation = aws_emulator.client("cloudformation", principals.administrator())
+    resources = cloudformation.describe_stack_resources(StackName=stacks.API_STACK)["StackResources"]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+
 def new_key(**properties: Any) -> dict[str, Any]:
     kms = aws_emulator.client("kms", principals.administrator())
     metadata: dict[str, Any] = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", **properties)["KeyMetadata"]
@@ -61,6 +68,7 @@ def names(outputs: dict[str, str], key_policy: str, credentials: dict[str, Crede
     api = stacks.outputs_of(stacks.API_STACK)
     yield {
         **outputs,
+        **api_resources(),
         "InboxQueue": api["InboxQueueUrl"],
         "DeadLetters": api["InboxDeadLetterQueueUrl"],
         "InputVersion": versions["inbox/x"]["VersionId"],
@@ -193,6 +201,24 @@ CALLS: dict[str, Call] = {
     "take an order": lambda client, names: client("sqs").receive_message(
         QueueUrl=names["HeadNodeQueueUrl"], VisibilityTimeout=0
     ),
+    "keep a job's record": lambda client, names: client("dynamodb").update_item(
+        TableName=names["JobsTable"],
+        Key={"job": {"S": "test"}, "submitted": {"N": "0"}},
+        UpdateExpression="SET a = :a",
+        ExpressionAttributeValues={":a": {"S": "x"}},
+    ),
+    "read a job's record": lambda client, names: client("dynamodb").get_item(
+        TableName=names["JobsTable"], Key={"job": {"S": "test"}, "submitted": {"N": "0"}}
+    ),
+    "keep a heartbeat": lambda client, names: client("dynamodb").put_item(
+        TableName=names["HeartbeatsTable"], Item={"cluster": {"S": "test"}}
+    ),
+    "read a heartbeat": lambda client, names: client("dynamodb").get_item(
+        TableName=names["HeartbeatsTable"], Key={"cluster": {"S": "test"}}
+    ),
+    "take from the records' queue": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
+    ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
@@ -254,6 +280,8 @@ ALLOWED: dict[str, set[str]] = {
         "send to the inbox's queue",
     },
     "pipeline": {"write an object of the inbox"},
+    "RecorderFunction": {"keep a job's record", "keep a heartbeat", "take from the records' queue"},
+    "HealthFunction": {"read a heartbeat"},
     "alice": set(),
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.

@@ -26,14 +26,22 @@ from templates_under_test import (
 from local.address import CHECKOUT
 from local.template import load
 from slurm_gateway import metrics
-from slurm_gateway.settings import AuthorizerSettings, InboxSettings, JobsSettings, JwksSettings, TokenSettings
+from slurm_gateway.settings import (
+    AuthorizerSettings,
+    HealthSettings,
+    InboxSettings,
+    JobsSettings,
+    JwksSettings,
+    RecorderSettings,
+    TokenSettings,
+)
 
 OIDC_ROUTES = {
     "POST /token/oidc/github": "GithubIdToken",
     "POST /token/oidc/gitlab": "GitlabIdToken",
     "POST /token/oidc/own": "OwnIdToken",
 }
-PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
+PUBLIC_ROUTES = {"GET /.well-known/jwks.json", "GET /health"}
 NATIVE_ROUTES = {
     "GET /slurm/{version}/jobs",
     "GET /slurm/{version}/jobs/state",
@@ -44,7 +52,10 @@ NATIVE_ROUTES = {
     "GET /openapi/{proxy+}",
 }
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
-FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "InboxFunction"}
+FUNCTIONS = {
+    "EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "RecorderFunction", "HealthFunction",
+    "InboxFunction",
+}  # fmt: skip
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
 EXTENSIONS = {
@@ -203,6 +214,7 @@ def test_the_integrations_have_the_keys_that_api_gateway_knows() -> None:
     assert {name: set(item) for name, item in integrations().items()} == {
         "Token": FUNCTION_INTEGRATION,
         "Jwks": FUNCTION_INTEGRATION,
+        "Health": FUNCTION_INTEGRATION,
         "Jobs": FUNCTION_INTEGRATION,
         "Slurmrestd": PRIVATE_INTEGRATION,
     }
@@ -354,6 +366,8 @@ def test_there_are_no_other_functions() -> None:
     [
         ("EdgeAuthorizerFunction", AuthorizerSettings),
         ("TokenFunction", TokenSettings),
+        ("RecorderFunction", RecorderSettings),
+        ("HealthFunction", HealthSettings),
         ("JwksFunction", JwksSettings),
         ("JobsFunction", JobsSettings),
         ("InboxFunction", InboxSettings),
@@ -403,6 +417,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
         ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token"),
         ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token/oidc/*"),
         ("JwksFunction", "apigateway.amazonaws.com", f"{api}/*/GET/.well-known/jwks.json"),
+        ("HealthFunction", "apigateway.amazonaws.com", f"{api}/*/GET/health"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/jobs*"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/scripts*"),
     }
@@ -414,6 +429,18 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
         ("EdgeAuthorizerRole", "authorizer", {"ssm:GetParameter", "kms:GetPublicKey"}),
         ("TokenRole", "token", {"ssm:GetParameter", "s3:GetObject", "kms:Sign"}),
         ("JwksRole", "jwks", {"ssm:GetParameter", "kms:GetPublicKey"}),
+        ("HealthRole", "health", {"dynamodb:GetItem"}),
+        (
+            "RecorderRole",
+            "recorder",
+            {
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "dynamodb:UpdateItem",
+                "dynamodb:PutItem",
+            },
+        ),
     ],
 )
 def test_a_role_has_a_name_of_its_own_and_allows_what_its_function_does(
@@ -489,10 +516,27 @@ def test_with_a_certificate_the_jobs_function_verifies_its_name() -> None:
 def test_a_table_forgets_by_itself_and_can_be_restored_and_is_encrypted(name: str) -> None:
     table = api_resource(name)["Properties"]
 
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    # The last heartbeat of a cluster takes the place of the one before it.
+    if name != "HeartbeatsTable":
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_recorder_takes_what_the_rule_sends_and_what_fails_is_kept() -> None:
+    queue, mapping = (api_resource(name)["Properties"] for name in ("RecordsQueue", "RecordsToRecorder"))
+    [sends] = api_resource("RecordsQueuePolicy")["Properties"]["PolicyDocument"]["Statement"]
+    rule = api_resource("RecordWhatTheHeadNodeTells")["Properties"]
+
+    assert rule["EventBusName"] == "import:EventBusName"
+    assert rule["EventPattern"]["source"] == ["slurm-gateway"]
+    assert [target["Arn"] for target in rule["Targets"]] == ["RecordsQueue.Arn"]
+    assert sends["Principal"] == {"Service": "events.amazonaws.com"}
+    assert sends["Condition"] == {"ArnEquals": {"aws:SourceArn": "RecordWhatTheHeadNodeTells.Arn"}}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "RecordsDeadLetterQueue.Arn"
+    assert queue["VisibilityTimeout"] >= 6 * function("RecorderFunction")["Timeout"]
 
 
 def test_the_token_function_signs_rs256_and_nothing_else() -> None:
