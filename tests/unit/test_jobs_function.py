@@ -540,4 +540,4 @@ def test_another_users_record_is_shown_as_it_was_last_known_to_who_sees_everyone
     assert call("jobs-read")[0] == 404
     kept = table.read("12", "bob")
     assert kept is not None
-    assert (kept.job["state"], kept.script) == (state, SHA256)
+    assert (kept.job["state"], kept.beside.script) == (state, SHA256)
