@@ -14,6 +14,7 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --allow-cidrs A,B           the load balancer's subnets, which may reach slurmrestd (default: this machine only)
   --port N                    slurmrestd's port, outside slurmctld's (default: 6830)
   --listen-address ADDRESS    address slurmrestd listens on (default: 0.0.0.0; its unit filters who gets in)
+  --users-object s3://B/KEY   where to publish the users who may have tokens (default: not at all)
   --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
@@ -40,7 +41,7 @@ TEXT
 # Each option sets the variable of its name: --slurm-etc sets slurm_etc.
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
 memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
-instance_id='' region='' environment_file='' source='' event_bus='' python=''
+instance_id='' region='' environment_file='' source='' event_bus='' python='' users_object=''
 bucket='' orders_queue='' shared_directories=auto
 output_max_bytes=10737418240 output_max_files=1000 output_bandwidth=104857600
 while (($# > 0)); do
@@ -49,7 +50,7 @@ while (($# > 0)); do
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
       --region | --environment-file | --source | --event-bus | --python | --bucket | --orders-queue | \
-      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth)
+      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth | --users-object)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -121,6 +122,7 @@ check_arguments() {
   [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
   [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
   [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
+  [[ $users_object =~ ^(s3://[a-z0-9.-]+/[A-Za-z0-9_./-]+)?$ ]] || fail "--users-object takes s3://BUCKET/KEY, not $users_object"
   [[ -z $environment_file || -r $environment_file ]] || fail "--environment-file $environment_file cannot be read"
 }
 
@@ -154,7 +156,7 @@ install_files() {
   install -d -m 0755 "$INSTALL_DIRECTORY" "$INSTALL_DIRECTORY/slurm_gateway_node" "$SETTINGS_DIRECTORY" \
     "$STATE_DIRECTORY"
   for file in "${files[@]}"; do
-    [[ $file != *.service && $file != *.timer && $file != *.lua ]] || continue
+    [[ $file != *.service && $file != *.timer && $file != *.path && $file != *.lua ]] || continue
     mode=0644
     [[ $file != *.sh ]] || mode=0755
     # install(1) would write into a script that the timer is just running.
@@ -228,6 +230,7 @@ OUTPUT_MAX_FILES=$output_max_files
 OUTPUT_BANDWIDTH=$output_bandwidth
 TARGET_GROUP_ARN=$target_group_arn
 INSTANCE_ID=$instance_id
+USERS_OBJECT=$users_object
 PORT=$port
 SLURMRESTD_ADDRESS=$(local_address)
 ACCOUNTING=$accounting
@@ -378,7 +381,7 @@ install_units() {
   units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
   for unit in "${files[@]}"; do
-    [[ $unit == *.service || $unit == *.timer ]] || continue
+    [[ $unit == *.service || $unit == *.timer || $unit == *.path ]] || continue
     # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
     allowed=$(allowed_addresses)
     writable=${SHARED_DIRECTORIES:+ -${SHARED_DIRECTORIES//:/ -}}
@@ -400,6 +403,11 @@ start_units() {
     units+=(slurm-gateway-register.timer)
   else
     "$SYSTEMCTL" disable --now --quiet slurm-gateway-register.timer 2>/dev/null || true
+  fi
+  if [[ -n $users_object ]]; then
+    units+=(slurm-gateway-users.timer slurm-gateway-users.path)
+  else
+    "$SYSTEMCTL" disable --now --quiet slurm-gateway-users.timer slurm-gateway-users.path 2>/dev/null || true
   fi
   if [[ $units_changed == yes ]]; then
     "$SYSTEMCTL" daemon-reload
@@ -446,6 +454,11 @@ start_units
 if [[ -n $target_group_arn ]]; then
   retry 6 5 "$INSTALL_DIRECTORY/register-target.sh" || fail 'not registered in the target group'
   say "registered $instance_id:$port in the target group"
+fi
+if [[ -n $users_object ]]; then
+  retry 6 5 "$SYSTEMCTL" start slurm-gateway-users.service ||
+    fail 'the users cannot be published: see journalctl -u slurm-gateway-users'
+  say "published the users who may have tokens to $users_object"
 fi
 wait_for 30 slurmrestd_answers || fail 'slurmrestd does not answer a request: see journalctl -u slurmrestd'
 say "done: slurmrestd answers on $listen_address:$port"

@@ -35,6 +35,7 @@ UNITS = (
 CONFIGURED_UNITS = (
     "slurmrestd.service", "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
     "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-credentials.timer",
+    "slurm-gateway-users.timer", "slurm-gateway-users.path",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ know every directive used here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,12 +62,16 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A listener rule that answers itself: which paths (``*`` and ``?`` stand for anything), and with what."""
+    """A listener rule that answers itself, and with what.
 
-    paths: tuple[str, ...]
+    It is for ``paths`` (``*`` and ``?`` stand for anything), or for requests that have a ``header``, with any value.
+    """
+
     status: int
     content_type: str
     text: str
+    paths: tuple[str, ...] = ()
+    header: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,19 +126,25 @@ def _priority(rule: Mapping[str, Any]) -> int:
 
 
 def _refusal(rule: Mapping[str, Any]) -> Refusal:
-    """Read a rule of one path-pattern condition and one fixed response; no other is known here."""
+    """Read a rule of one condition and one fixed response; no other is known here."""
     match rule:
         case {
-            "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}],
+            "Conditions": [dict(condition)],
             "Actions": [{"Type": "fixed-response", "FixedResponseConfig": dict(answer)}],
         }:
-            return Refusal(
-                paths=tuple(str(path) for path in paths),
+            refusal = Refusal(
                 status=int(answer["StatusCode"]),
                 content_type=str(answer["ContentType"]),
                 text=str(answer["MessageBody"]),
             )
-    raise UnknownSettingError(f"ListenerRule {rule.get('Priority')}: only path-pattern with fixed-response is known")
+            match condition:
+                case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}:
+                    return replace(refusal, paths=tuple(str(path) for path in paths))
+                case {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": str(name), "Values": ["*"]}}:
+                    return replace(refusal, header=name)
+    raise UnknownSettingError(
+        f"ListenerRule {rule.get('Priority')}: known: path-pattern or any http-header, with fixed-response"
+    )
 
 
 def _path_pattern(pattern: str) -> str:
@@ -203,9 +213,10 @@ def _frontend(balancer: LoadBalancer, host: str, port: int, *, has_targets: bool
     ]
     for refusal in balancer.refusals:
         expressions = " ".join(f"'^{_path_pattern(path)}$'" for path in refusal.paths)
+        concerned = f"req.fhdr({refusal.header}) -m found" if refusal.header else f"path -m reg {expressions}"
         lines.append(
             f"    http-request return status {refusal.status} content-type {refusal.content_type}"
-            f' string "{refusal.text}" hdr Server {SERVER} if {{ path -m reg {expressions} }}'
+            f' string "{refusal.text}" hdr Server {SERVER} if {{ {concerned} }}'
         )
     if has_targets:
         # Without a healthy target requests go to all of them: the target group fails open.

@@ -58,8 +58,11 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
             target_group_arn=requirements["TargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
             instance_id=stacks.head_node_instance_id(requirements),
-            arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"]),
-        )
+            arguments=(
+                "--allow-cidrs", requirements["GatewaySubnetCidrs"],
+                "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json",
+            ),
+        )  # fmt: skip
         cluster.wait_ready()
         _say("load balancer and gateway")
         _start_load_balancer(api, requirements, root)

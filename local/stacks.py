@@ -41,7 +41,7 @@ HEAD_NODE_NAME = "HeadNode"
 
 HEAD_NODE_SESSION_SECONDS = 365 * 24 * 3600
 
-_REQUIREMENTS_PARAMETERS = {"SlurmrestdPort": str(SLURMRESTD_PORT)}
+_REQUIREMENTS_PARAMETERS = {"SlurmrestdPort": str(SLURMRESTD_PORT), "HeadNodeRole": HEAD_NODE_ROLE}
 
 
 @dataclass(frozen=True)

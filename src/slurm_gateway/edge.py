@@ -54,7 +54,15 @@ class EdgeAuthorizer:
             )
             return {"isAuthorized": False}
         # A function that answers from elsewhere than Slurm needs to know until when the token is good.
-        return {"isAuthorized": True, "context": {"user": claims.user, "expires_at": claims.expires_at}}
+        return {
+            "isAuthorized": True,
+            "context": {
+                "user": claims.user,
+                "expires_at": claims.expires_at,
+                "jti": claims.token_id,
+                "sees_everyones_jobs": claims.sees_everyones_jobs,
+            },
+        }
 
     def _admit(self, event: Mapping[str, Any]) -> Claims:
         headers = events.headers(event)

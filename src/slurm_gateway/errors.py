@@ -3,6 +3,8 @@
     GatewayError
     ├── SettingsError           a function's environment is wrong: it does not start
     ├── AccessDocumentError     the access document breaks a rule of its own
+    ├── InboxRuleError          a rule of the inbox is not valid
+    ├── DeadLetterError         an object of the inbox becomes no job until somebody mends something
     ├── TokenRefusedError       a Slurm token does not pass the edge
     ├── EventNotValidError      an event says what none should: it is recorded nowhere
     ├── UnavailableError        SSM or KMS gave no answer, or nothing usable: try again later
@@ -23,6 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .inbox_rule import KeyPattern
+
 
 class GatewayError(Exception):
     """The root of this package's own errors."""
@@ -41,6 +45,23 @@ class AccessDocumentError(GatewayError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
+
+
+class InboxRuleError(GatewayError):
+    """A rule of the inbox is not valid.
+
+    `problems` has one sentence each, with the line where there is one. `key` says whose objects it would have
+    decided of, None where not even that can be read.
+    """
+
+    def __init__(self, problems: Sequence[str], *, key: KeyPattern | None = None) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+        self.key = key
+
+
+class DeadLetterError(GatewayError):
+    """An object of the inbox becomes no job; the message is the sentence that waits with it for an operator."""
 
 
 class TokenRefusedError(GatewayError):

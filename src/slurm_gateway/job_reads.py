@@ -13,11 +13,12 @@ from . import job as jobs
 from . import job_id as ids
 from . import marker as markers
 from .errors import UnavailableError
-from .job_table import LONGEST_PAGE, Beside, Filters, with_links
+from .job_table import LONGEST_PAGE, Beside, Filters, of_another, with_links
 from .problem import Problem
 from .router import json_response
 from .slurm_errors import SlurmProblem
 from .slurm_jobs import no_such_job
+from .users import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .job import Job
     from .job_id import JobId
-    from .job_table import JobTable
+    from .job_table import JobTable, Kept
     from .router import Request, Response
     from .slurm_jobs import SlurmJobs
 
 _PAGE = 100
 _LONGEST = 256
-_PARAMETERS = ("state", "partition", "name", "since", "limit", "cursor")
+_PARAMETERS = ("state", "partition", "name", "since", "limit", "cursor", "user")
 _STATE = re.compile(r"[A-Za-z_]{2,30}")
 
 
@@ -71,17 +72,19 @@ class JobReads:
             since=_since(given.get("since")),
         )
         request.caller.require_unexpired(self._now())
-        page = self._table.page(request.caller.user, filters, limit=limit, cursor=given.get("cursor", ""))
+        user = _whose(request, given.get("user"))
+        page = self._table.page(user, filters, limit=limit, cursor=given.get("cursor", ""))
         request.line["jobs"] = len(page.jobs)
-        return json_response(200, {"jobs": page.jobs, "next": page.next})
+        found = page.jobs if user == request.caller.user else [of_another(job) for job in page.jobs]
+        return json_response(200, {"jobs": found, "next": page.next})
 
     def find(self, caller: Caller, job_id: JobId, line: dict[str, Any] | None = None, *, ended: str = "") -> Job:
         """Return a job as it is answered: from Slurm if Slurm knows it, else from its record.
 
         `ended` is the state of a job that Slurm forgets at once when it ends, where the caller knows how it ended.
 
-        Only its owner gets it from the record, and only before the token expires. Problem 404 if it is nowhere,
-        SlurmProblem if Slurm does not answer and there is no record that will not change any more.
+        Only its owner, or who sees everyone's jobs, gets it from the record, and only before the token expires. Problem
+        404 if it is nowhere, SlurmProblem if Slurm does not answer and there is no record that is final.
         """
         return self.locate(caller, job_id, line, ended=ended).job
 
@@ -98,10 +101,13 @@ class JobReads:
         if job is not None:
             return self._refreshed(caller, job, records, seen_at, line)
         caller.require_unexpired(self._now())
-        kept = self._table.read(str(job_id), caller.user)
+        kept = self._kept(caller, job_id)
         if kept is None:
             raise no_such_job(job_id)
         job = kept.job
+        if job["user"] != caller.user:
+            # Slurm need not show it to the caller at all, so that its silence says nothing: the record is the news.
+            return Located(of_another(job), kept.submitted)
         if not jobs.is_final(job):
             # It ended since it was last read: a task of an array that is cancelled before its start leaves no trace.
             reason = None if ended else "SlurmForgotIt"
@@ -129,8 +135,6 @@ class JobReads:
         script, submitted = (marker.script, marker.submitted) if marker else ("", 0)
         if marker is None and job["restarts"]:
             submitted = self._first_submit(job)
-        # Whoever may see other users' jobs, by Slurm's leave, is shown them; their scripts are their own.
-        own = job["user"] == caller.user
         try:
             kept = self._table.refresh(job, seen_at=seen_at, submitted=submitted, script=script)
         except UnavailableError as exc:
@@ -138,8 +142,10 @@ class JobReads:
             if line is not None:
                 line["not_kept"] = str(exc)
             kept = Beside()
-        beside = replace(kept, script=kept.script or script) if own else Beside()
-        return Located(with_links(job, beside), submitted or jobs.unix(job["submit_time"]))
+        # Whoever may see other users' jobs, by Slurm's leave, is shown them.
+        own = job["user"] == caller.user
+        answer = with_links(job, replace(kept, script=kept.script or script)) if own else of_another(job)
+        return Located(answer, submitted or jobs.unix(job["submit_time"]))
 
     def _first_submit(self, job: Job) -> int:
         """Return the key beside its id of a job that was requeued: its submit time before that, 0 if not known."""
@@ -153,10 +159,14 @@ class JobReads:
 
     def _final_record(self, caller: Caller, job_id: JobId, problem: SlurmProblem) -> Located:
         caller.require_unexpired(self._now())
-        kept = self._table.read(str(job_id), caller.user)
+        kept = self._kept(caller, job_id)
         if kept is None or not jobs.is_final(kept.job):
             raise problem
-        return Located(with_links(kept.job, kept.beside), kept.submitted)
+        own = kept.job["user"] == caller.user
+        return Located(with_links(kept.job, kept.beside) if own else of_another(kept.job), kept.submitted)
+
+    def _kept(self, caller: Caller, job_id: JobId) -> Kept | None:
+        return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)
 
     def pause(self, job: Job) -> int | None:
         """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change."""
@@ -183,6 +193,25 @@ def _single(request: Request) -> dict[str, str]:
             raise not_valid(f"{name} is longer than {_LONGEST} characters")
         given[name] = value
     return given
+
+
+def _whose(request: Request, user: str | None) -> str:
+    """Return the user whose list is asked for; Problem if the caller may not see it."""
+    own = request.caller.user
+    if user is None or user == own:
+        return own
+    if not is_name(user):
+        raise not_valid("user should be the name of a user")
+    if not request.caller.sees_everyones_jobs:
+        raise Problem(
+            403,
+            "jobs-of-another",
+            title="Another user's jobs",
+            detail=f"{own} may see their own jobs only. For those of {user} a token is needed from a rule of the "
+            "access document that says `sees_everyones_jobs: true`.",
+        )
+    request.line["whose"] = user
+    return user
 
 
 def _limit(text: str | None) -> int:

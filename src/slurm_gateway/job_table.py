@@ -216,17 +216,22 @@ class JobTable:
                 return replace(_beside(there), script=_text(there, "script") or script)
         return _beside(answer.get("Attributes", {}))
 
-    def read(self, job_id: str, user: str) -> Kept | None:
-        """Return the record of the user's newest job of this id, or None."""
+    def read(self, job_id: str, user: str | None) -> Kept | None:
+        """Return the record of the user's newest job of this id (None: of anybody's), or None."""
+        arguments: dict[str, Any] = {}
+        names, values = {"#job": "job"}, {":job": {"S": self._key(job_id)}}
+        if user is not None:
+            arguments["FilterExpression"] = "#user = :user"
+            names["#user"], values[":user"] = "user", {"S": user}
         with unavailable_on_failure("cannot read the record of a job"):
             answer = self._dynamodb.query(
                 TableName=self._table,
                 KeyConditionExpression="#job = :job",
-                FilterExpression="#user = :user",
-                ExpressionAttributeNames={"#job": "job", "#user": "user"},
-                ExpressionAttributeValues={":job": {"S": self._key(job_id)}, ":user": {"S": user}},
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
                 ScanIndexForward=False,
                 ConsistentRead=True,
+                **arguments,
             )
         for item in answer["Items"]:
             return Kept(json.loads(item["document"]["S"]), int(item["submitted"]["N"]), _beside(item))
@@ -239,6 +244,9 @@ class JobTable:
         """
         key = filters.key()
         end = _just_before(cursors.read(cursor, user=user, filters=key)) if cursor else _LAST
+        if end < _first(filters):
+            # A cursor from before `since`, which only a forger has: DynamoDB takes no range that ends before it begins.
+            return Page([], None)
         found: list[Mapping[str, Any]] = []
         start: dict[str, Any] | None = None
         for _ in range(_READS_A_PAGE):
@@ -270,7 +278,7 @@ class JobTable:
                 },
                 ExpressionAttributeValues={
                     ":user": {"S": user},
-                    ":begin": {"S": f"{filters.since:010}#"},
+                    ":begin": {"S": _first(filters)},
                     ":end": {"S": end},
                     **{f":{name}": {"S": value} for name, value in wanted.items()},
                 },
@@ -285,7 +293,7 @@ class JobTable:
 
 
 def with_links(job: Job, beside: Beside) -> Job:
-    """Return a job as it is answered: with what stands beside it, and links to what belongs to it."""
+    """Return a job as its owner is answered: with what stands beside it, and links to what belongs to it."""
     links = {"self": f"/jobs/{job['id']}"}
     if job["tasks"] is None:
         # Each task of an array has its own.
@@ -295,6 +303,16 @@ def with_links(job: Job, beside: Beside) -> Job:
     # What is told of a job that goes on is of an earlier run.
     output = beside.output if is_final(job) else None
     return {**job, "script": beside.script or None, "output": output, "links": links}
+
+
+def of_another(job: Job) -> Job:
+    """Return a job as whoever may see others' jobs is answered: script and output are their owners' alone."""
+    return {**job, "script": None, "output": None, "links": {"self": f"/jobs/{job['id']}"}}
+
+
+def _first(filters: Filters) -> str:
+    """Return what sorts just before the places of all jobs since then."""
+    return f"{filters.since:010}#"
 
 
 def _just_before(place: str) -> str:

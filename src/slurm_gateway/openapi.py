@@ -103,6 +103,7 @@ _SUBMIT = {
     "properties": {
         "script": {"type": "string"},
         "script_sha256": _SHA256,
+        "script_name": {"type": "string"},
         "options": {
             "type": "object",
             "description": "sbatch's options by their long names.",
@@ -290,6 +291,11 @@ def _list() -> Document:
                 "limit",
                 {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": 100},
                 "The longest page. One may be shorter and not the last.",
+            ),
+            parameter(
+                "user",
+                {"type": "string", "pattern": "^[a-z_][a-z0-9_.-]{0,31}$"},
+                "Another user's jobs, for whom the access document lets see everyone's. Without their scripts.",
             ),
             parameter("cursor", {"type": "string"}, "`next` of the page before, with the same filters."),
         ],

@@ -32,7 +32,8 @@ class SlurmSubmission:
     """A submission.Slurm for one caller and one request.
 
     `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
-    answer; `clock` gives Unix seconds.
+    answer; `clock` gives Unix seconds. `held` says that the job is held until we release it, which we do only once
+    its submit is settled. `marker` is the one that was sent or looked for last.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SlurmSubmission:
         cluster: str,
         ends_at: float,
         clock: Callable[[], float],
+        held: bool = False,
     ) -> None:
         self._slurmrestd = slurmrestd
         self._versions = versions
@@ -53,9 +55,12 @@ class SlurmSubmission:
         self._cluster = cluster
         self._ends_at = ends_at
         self._clock = clock
+        self._held = held
+        self.marker = ""
 
     def submit(self, marker: str) -> Answer:
         """Send the job with the marker in its `extra` field."""
+        self.marker = marker
         timeout = max(1.0, min(_SUBMIT_TIMEOUT, self._ends_at - self._clock() - 2))
 
         def send(versions: tuple[str, ...]) -> tuple[Translation, Submitted]:
@@ -79,6 +84,7 @@ class SlurmSubmission:
 
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
+        self.marker = marker
 
         def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
             path = f"/slurm/{versions[0]}/jobs/"
@@ -121,6 +127,9 @@ class SlurmSubmission:
                 # Also jobs that never became eligible to run count, by when they were submitted.
                 "usage_time_as_submit_time": "true",
             }
+            if self._held:
+                # It comes to no other end: nobody releases what nobody knows of.
+                query["state"] = "CANCELLED"
             path = f"/slurmdb/{versions[0]}/jobs/"
             answer = self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
             # Without accounting there is no such list, and an error says so.

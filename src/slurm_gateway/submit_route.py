@@ -134,6 +134,7 @@ class SubmitRoute:
             working_directory=asked.working_directory or self._working_directory.replace("{user}", caller.user),
             environment=asked.environment,
             arguments=asked.arguments,
+            script_name=asked.script_name,
             cluster=self._cluster,
         )
         try:

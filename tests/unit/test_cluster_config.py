@@ -144,6 +144,7 @@ def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
         "--target-group-arn",
         "--allow-cidrs",
         "--port",
+        "--users-object",
         "--source",
     ]
     assert [option for option in options if option not in script] == []

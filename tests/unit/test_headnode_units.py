@@ -18,7 +18,7 @@ import pytest
 
 HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
 SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
-UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer")])
+UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer"), *HEAD_NODE.glob("*.path")])
 GIVEN = ["--keys-parameter", "k", "--event-bus", "b", "--bucket", "bucket", "--orders-queue", "https://sqs/queue"]
 VALUES = {
     "SLURM_PREFIX": "/opt/slurm",

@@ -19,7 +19,7 @@ from templates_under_test import (
 )
 
 from local.intrinsics import TemplateError
-from slurm_gateway.access_document import parse
+from slurm_gateway.access_reader import parse
 
 SIGNERS = [f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("token", "inbox")]
 TAG = "slurm-gateway:requirements-stack"
@@ -185,12 +185,13 @@ def test_the_bucket_is_encrypted_versioned_and_closed() -> None:
 
 def test_the_bucket_takes_tls_only() -> None:
     policy = requirements_resource("BucketPolicy")["Properties"]["PolicyDocument"]
+    of_all = [item for item in policy["Statement"] if item["Action"] == "s3:*"]
 
-    assert [(item["Effect"], item["Principal"], item["Action"], item["Condition"]) for item in policy["Statement"]] == [
-        ("Deny", "*", "s3:*", {"Bool": {"aws:SecureTransport": "false"}}),
-        ("Deny", "*", "s3:*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+    assert [(item["Effect"], item["Principal"], item["Condition"]) for item in of_all] == [
+        ("Deny", "*", {"Bool": {"aws:SecureTransport": "false"}}),
+        ("Deny", "*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
     ]
-    for statement in policy["Statement"]:
+    for statement in of_all:
         assert statement["Resource"] == ["Bucket.Arn", "Bucket.Arn/*"]
 
 
@@ -224,6 +225,7 @@ def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else(
         ("s3:AbortMultipartUpload", "Bucket.Arn/output/*"),
         ("s3:PutObject", "Bucket.Arn/live/*"),
         ("s3:AbortMultipartUpload", "Bucket.Arn/live/*"),
+        ("s3:PutObject", "Bucket.Arn/headnode-state/users.json"),
     }
 
 
@@ -323,3 +325,45 @@ def test_what_running_jobs_print_is_forgotten_with_all_its_versions_after_a_day(
     [rule] = [rule for rule in rules if rule.get("Prefix") == "live/"]
 
     assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
+
+
+# ---- the inbox -----------------------------------------------------------------------------------------------------
+
+
+def test_the_bucket_tells_eventbridge_of_its_objects() -> None:
+    told = requirements_resource("Bucket")["Properties"]["NotificationConfiguration"]
+
+    assert told == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_who_writes_one_prefix_of_the_bucket_writes_no_other() -> None:
+    def role(name: str) -> str:
+        return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+    operator = role(f"slurm-gateway-requirements-operator-{REGION}")
+    jobs, inbox = (role(f"{API_STACK}-{name}-{REGION}") for name in ("jobs", "inbox"))
+    head_node = role("parallelcluster/*/*-RoleHeadNode-*")
+    found = requirements_resource("BucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
+    kept_out = {
+        resource.removeprefix("Bucket.Arn/"): each["Condition"]
+        for each in found
+        for resource in listed(each["Resource"])
+        if "s3:PutObject" in listed(each["Action"]) and (each["Effect"], each["Principal"]) == ("Deny", "*")
+    }
+
+    assert kept_out == {
+        "rules/*": {"ArnNotEquals": {"aws:PrincipalArn": operator}},
+        "scripts/*": {"ArnNotEquals": {"aws:PrincipalArn": [jobs, inbox]}},
+        "output/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "live/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "inbox/*": {"ArnLike": {"aws:PrincipalArn": [operator, jobs, inbox, head_node]}},
+    }
+
+
+def test_a_pipeline_may_write_objects_into_the_inbox_and_nothing_else() -> None:
+    [statement] = requirements_resource("InboxWriterPolicy")["Properties"]["PolicyDocument"]["Statement"]
+
+    assert (statement["Action"], statement["Resource"]) == (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "Bucket.Arn/inbox/*",
+    )
