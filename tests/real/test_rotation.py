@@ -19,6 +19,7 @@ pytestmark = pytest.mark.any_release
 
 # A list of keys that is at most 25 s old, and an authorizer's answer that is at most 30 s old.
 DEAD_WITHIN = 60
+LIFESPAN = 20
 ROUTES = {
     "/slurm": f"/slurm/{NATIVE_VERSION}/nodes/",
     "/slurmdb": f"/slurmdb/{NATIVE_VERSION}/users/",
@@ -36,7 +37,7 @@ def walk(stack: Stack) -> Iterator[Rotation]:
     outputs = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
     own = outputs["SigningKeyArn"].rpartition("/")[2]
     keys = KeyList(outputs["KeysParameterName"])
-    yield rotation()
+    yield rotation(settle=40, lifespan=LIFESPAN)
     aws_emulator.client("kms", principals.administrator()).enable_key(KeyId=own)
     keys.put(own)
     wait_for(lambda: key_ids() == [own], "the head node to have the stack's own key", 30)
@@ -60,7 +61,7 @@ def get(stack: Stack, path: str, headers: dict[str, str]) -> httpx.Response:
 def test_a_rotation_under_load_fails_no_request_and_a_dropped_keys_tokens_die_on_every_route(
     stack: Stack, walk: Rotation
 ) -> None:
-    with Clients() as clients:
+    with Clients(lifespan=LIFESPAN) as clients:
         rotate(walk)
     print(*clients.load.lines(), sep="\n")
     assert clients.load.is_good(), clients.load.lines()
