@@ -101,6 +101,18 @@ def rotate(walk: Rotation) -> None:
         walk.next()
 
 
+def put_back() -> str:
+    """Let the stack's own key sign alone again, as before all rotations, and give its id."""
+    outputs = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
+    own = outputs["SigningKeyArn"].rpartition("/")[2]
+    administrator = principals.administrator()
+    aws_emulator.client("kms", administrator).enable_key(KeyId=own)
+    aws_emulator.client("ssm", administrator).put_parameter(
+        Name=outputs["KeysParameterName"], Value=own, Type="StringList", Overwrite=True
+    )
+    return own
+
+
 class Clients:
     """Clients that go on until they are stopped."""
 
@@ -197,6 +209,13 @@ class Clients:
 def run(rounds: int, *, clients: int = 2, settle: float = SETTLE) -> Load:
     """Rotate so many times under load, print each, and give what came of the requests."""
     walk = rotation(settle)
+    try:
+        return _run(walk, rounds, clients)
+    finally:
+        put_back()
+
+
+def _run(walk: Rotation, rounds: int, clients: int) -> Load:
     with Clients(clients) as going:
         for number in range(rounds):
             begin = time.monotonic()

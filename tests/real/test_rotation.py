@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bench.rotations import Clients, rotate, rotation
-from local import aws_emulator, principals, stacks
+from bench.rotations import Clients, put_back, rotate, rotation
 from slurm_gateway.rotation import Rotation
 from tests.real.conftest import NATIVE_VERSION, Stack, wait_for
-from tests.real.test_headnode import KeyList, key_ids
+from tests.real.test_headnode import key_ids
 
 # The soak rotates on both releases.
 pytestmark = pytest.mark.any_release
@@ -34,12 +33,8 @@ ROUTES = {
 @pytest.fixture
 def walk(stack: Stack) -> Iterator[Rotation]:
     """The stack's rotation; its own key is put back afterwards."""
-    outputs = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
-    own = outputs["SigningKeyArn"].rpartition("/")[2]
-    keys = KeyList(outputs["KeysParameterName"])
     yield rotation(settle=40, lifespan=LIFESPAN)
-    aws_emulator.client("kms", principals.administrator()).enable_key(KeyId=own)
-    keys.put(own)
+    own = put_back()
     wait_for(lambda: key_ids() == [own], "the head node to have the stack's own key", 30)
     # Every function's list of keys is at most 25 s old.
     stack._tokens.clear()
