@@ -16,7 +16,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import submit_faults
+from bench import client, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -99,6 +99,9 @@ def main() -> int:
         print(*(f"  {line}" for line in once.lines()), sep="\n", flush=True)
         print("Load: submits through the gateway")
         lost = load(arguments.jobs, clients=8) | (not once.is_exact())
+        print("The client: a gateway that is away")
+        client.install()
+        lost |= client.outlast(60)
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:
