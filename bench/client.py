@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clients import milliseconds, stack_environment
 from local import aws_emulator, cluster, principals
 from local.address import CHECKOUT, STATE_DIRECTORY
+from local.aws_emulator import ACCOUNT
 from local.gateway import service
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def install() -> None:
     """Install the client as its users do, where its tests have it."""
     environment = COMMAND.parents[1]
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = [environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[Any] = [environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, f"{CHECKOUT}/client[aws]"], check=True)
 
 
@@ -151,7 +152,7 @@ def empty_function() -> Iterator[Any]:
         archive.writestr("empty.py", "def handler(event, context):\n    return {'statusCode': 200}\n")
     functions.create_function(
         FunctionName=name, Runtime="python3.11", Handler="empty.handler", Code={"ZipFile": code.getvalue()},
-        Role=f"arn:aws:iam::{principals.ACCOUNT}:role/{principals.RESEARCHER_ROLE}",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/{principals.RESEARCHER_ROLE}",
     )  # fmt: skip
     try:
         yield lambda: functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read()
