@@ -80,7 +80,7 @@ def load_config(path: Path) -> Config:
     read = json.loads(path.read_text())
     balancer = read.pop("balancer")
     check = HealthCheck(**balancer.pop("health_check"))
-    refusals = tuple(Refusal(**{**rule, "paths": tuple(rule["paths"])}) for rule in balancer.pop("refusals"))
+    refusals = tuple(Refusal(**{**rule, "conditions": tuple(rule["conditions"])}) for rule in balancer.pop("refusals"))
     return Config(balancer=LoadBalancer(**balancer, health_check=check, refusals=refusals), **read)
 
 

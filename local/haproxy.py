@@ -9,7 +9,7 @@ know every directive used here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,16 +62,12 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A listener rule that answers itself, and with what.
-
-    It is for ``paths`` (``*`` and ``?`` stand for anything), or for requests that have a ``header``, with any value.
-    """
+    """A listener rule that answers itself, with what, and when: expressions of HAProxy's that must all hold."""
 
     status: int
     content_type: str
     text: str
-    paths: tuple[str, ...] = ()
-    header: str = ""
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,30 +122,45 @@ def _priority(rule: Mapping[str, Any]) -> int:
 
 
 def _refusal(rule: Mapping[str, Any]) -> Refusal:
-    """Read a rule of one condition and one fixed response; no other is known here."""
+    """Read a rule of one fixed response; no other action is known here."""
     match rule:
         case {
-            "Conditions": [dict(condition)],
+            "Conditions": [_, *_] as conditions,
             "Actions": [{"Type": "fixed-response", "FixedResponseConfig": dict(answer)}],
         }:
-            refusal = Refusal(
+            return Refusal(
                 status=int(answer["StatusCode"]),
                 content_type=str(answer["ContentType"]),
                 text=str(answer["MessageBody"]),
+                conditions=tuple(_condition(rule, condition) for condition in conditions),
             )
-            match condition:
-                case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}:
-                    return replace(refusal, paths=tuple(str(path) for path in paths))
-                case {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": str(name), "Values": ["*"]}}:
-                    return replace(refusal, header=name)
+    raise UnknownSettingError(f"ListenerRule {rule.get('Priority')}: only conditions with a fixed-response are known")
+
+
+def _condition(rule: Mapping[str, Any], condition: Mapping[str, Any]) -> str:
+    """Give a condition as an expression of HAProxy's. Source: ELB guide, rule condition types."""
+    match condition:
+        case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}:
+            return "path -m reg " + " ".join(f"'^{_pattern(str(path))}$'" for path in paths)
+        case {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": str(name), "Values": ["*"]}}:
+            return f"req.fhdr({name}) -m found"
+        case {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": [*methods]}}:
+            return "method " + " ".join(map(str, methods))
+        case {"Field": "query-string", "QueryStringConfig": {"Values": [*pairs]}} if all(
+            set(pair) == {"Value"} for pair in pairs
+        ):
+            # Without a key the value of any parameter counts, in small letters or capitals.
+            values = (_pattern(str(pair["Value"]), anything="[^&]*") for pair in pairs)
+            return "query -i -m reg " + " ".join(f"'(^|&)[^=&]*={value}(&|$)'" for value in values)
     raise UnknownSettingError(
-        f"ListenerRule {rule.get('Priority')}: known: path-pattern or any http-header, with fixed-response"
+        f"ListenerRule {rule.get('Priority')}: known are path-pattern, http-request-method, query-string without a Key "
+        "and http-header with any value"
     )
 
 
-def _path_pattern(pattern: str) -> str:
-    """Give a path pattern as a regular expression. Source: ELB guide, rule condition types, wildcards."""
-    return "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+def _pattern(pattern: str, *, anything: str = ".*") -> str:
+    """Give a pattern as a regular expression. Source: ELB guide, rule condition types, wildcards."""
+    return "".join({"*": anything, "?": "."}.get(character, re.escape(character)) for character in pattern)
 
 
 def configuration(balancer: LoadBalancer, host: str, port: int, targets: Iterable[tuple[str, int]]) -> str:
@@ -212,11 +223,10 @@ def _frontend(balancer: LoadBalancer, host: str, port: int, *, has_targets: bool
         '    http-request set-header X-Amzn-Trace-Id "Root=%[var(txn.hop)]" unless { var(txn.trace) -m found }',
     ]
     for refusal in balancer.refusals:
-        expressions = " ".join(f"'^{_path_pattern(path)}$'" for path in refusal.paths)
-        concerned = f"req.fhdr({refusal.header}) -m found" if refusal.header else f"path -m reg {expressions}"
+        concerned = " ".join(f"{{ {condition} }}" for condition in refusal.conditions)
         lines.append(
             f"    http-request return status {refusal.status} content-type {refusal.content_type}"
-            f' string "{refusal.text}" hdr Server {SERVER} if {{ {concerned} }}'
+            f' string "{refusal.text}" hdr Server {SERVER} if {concerned}'
         )
     if has_targets:
         # Without a healthy target requests go to all of them: the target group fails open.

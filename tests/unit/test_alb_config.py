@@ -163,6 +163,50 @@ def test_a_rule_for_a_header_answers_whatever_its_value() -> None:
     ) in made
 
 
+def test_all_conditions_of_a_rule_must_hold() -> None:
+    rule = {
+        "Priority": 1,
+        "Conditions": [
+            {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/a"]}},
+            {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["DELETE", "PUT"]}},
+            {"Field": "query-string", "QueryStringConfig": {"Values": [{"Value": "*.*"}]}},
+        ],
+        "Actions": [
+            {
+                "Type": "fixed-response",
+                "FixedResponseConfig": {"StatusCode": "403", "ContentType": "text/plain", "MessageBody": "No."},
+            }
+        ],
+    }
+
+    made = lines(read_load_balancer(BALANCER, GROUP, [rule]), ("h", 1))
+
+    assert (
+        'http-request return status 403 content-type text/plain string "No." hdr Server awselb/2.0'
+        r" if { path -m reg '^/a$' } { method DELETE PUT } { query -i -m reg '(^|&)[^=&]*=[^&]*\.[^&]*(&|$)' }"
+    ) in made
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}},
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "A", "Values": ["b"]}},
+        {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "a", "Value": "b"}]}},
+    ],
+)
+def test_a_condition_of_another_kind_is_refused(condition: dict[str, Any]) -> None:
+    answer = {"StatusCode": "403", "ContentType": "text/plain", "MessageBody": "No."}
+    rule = {
+        "Priority": 7,
+        "Conditions": [condition],
+        "Actions": [{"Type": "fixed-response", "FixedResponseConfig": answer}],
+    }
+
+    with pytest.raises(UnknownSettingError, match="ListenerRule 7: known are"):
+        read_load_balancer(BALANCER, GROUP, [rule])
+
+
 def test_a_rule_of_another_kind_is_refused() -> None:
     with pytest.raises(UnknownSettingError, match="ListenerRule 2"):
         read_load_balancer(BALANCER, GROUP, [{"Priority": 2, "Conditions": [], "Actions": [{"Type": "forward"}]}])
