@@ -7,6 +7,7 @@ every submit goes. All scripts are held, so that nothing else runs meanwhile.
 from __future__ import annotations
 
 import io
+import json
 import os
 import statistics
 import subprocess
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clients import milliseconds, stack_environment
-from local import aws_emulator, principals
+from local import aws_emulator, cluster, principals
 from local.address import CHECKOUT, STATE_DIRECTORY
+from local.aws_emulator import ACCOUNT
+from local.gateway import service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +42,7 @@ def install() -> None:
     """Install the client as its users do, where its tests have it."""
     environment = COMMAND.parents[1]
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = [environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[Any] = [environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, f"{CHECKOUT}/client[aws]"], check=True)
 
 
@@ -64,11 +67,7 @@ def rates(scripts: int = SCRIPTS) -> bool:
         directory = Path(name)
         for number in range(scripts):
             (directory / f"{number:04}.sh").write_text("#!/bin/sh\n#SBATCH --hold --job-name=bench\ntrue\n")
-        environ = {
-            "PATH": "/usr/bin:/bin", "HOME": name, "SLURM_GATEWAY_URL": env["API"], "AWS_REGION": env["AWS_REGION"],
-            "AWS_ACCESS_KEY_ID": env["ALICE_AWS_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": env["ALICE_AWS_SECRET_ACCESS_KEY"],
-        }  # fmt: skip
+        environ = client_environment(env, name)
         submit = [COMMAND, "submit", "--parsable", f"--parallel={CLIENTS}"]
         # Both are warm: neither side pays for starting processes.
         run([*submit, *sorted(directory.glob("000*.sh"))], environ)
@@ -84,6 +83,47 @@ def rates(scripts: int = SCRIPTS) -> bool:
           f"{theirs:.0f}/s; {ours / theirs:.2f} of it{'   UNDER ITS LIMIT' if low else ''}"
           f"{'   WRONG' if wrong else ''}")  # fmt: skip
     return low or wrong
+
+
+def outlast(seconds: float) -> bool:
+    """Stop the gateway for so long while `submit --wait` waits with tokens of 20 s, slurmrestd killed before.
+
+    Print how it ended; give whether that was wrong, or made another number of jobs than one.
+    """
+    env = stack_environment()
+    name = f"outlast-{uuid.uuid4().hex[:8]}"
+    config = json.loads(service.CONFIG_FILE.read_text())
+    with tempfile.TemporaryDirectory() as home:
+        script = Path(home) / name
+        script.write_text(f"#!/bin/sh\nsleep {seconds + 20:.0f}\nexit 3\n")
+        environ = {**client_environment(env, home), "SLURM_GATEWAY_LIFESPAN": "20"}
+        with subprocess.Popen(
+            [COMMAND, "submit", script, "--wait"], env=environ, stderr=subprocess.PIPE, text=True
+        ) as ours:
+            assert ours.stderr is not None
+            while "RUNNING" not in ours.stderr.readline():
+                assert ours.poll() is None, "it ended before its job ran"
+            cluster.run(["systemctl", "kill", "--kill-who=main", "--signal=KILL", "slurmrestd"])
+            service.stop()
+            try:
+                time.sleep(seconds)
+            finally:
+                service.start(config)
+            ours.stderr.read()
+    jobs = len(cluster.run(["squeue", "--noheader", "--states=all", f"--name={name}", "--format=%A"]).stdout.split())
+    wrong = (ours.returncode, jobs) != (3, 1)
+    print(f"  submit --wait, the gateway away for {seconds:.0f} s: exit status {ours.returncode}, {jobs} job"
+          f"{'   WRONG' if wrong else ''}", flush=True)  # fmt: skip
+    return wrong
+
+
+def client_environment(env: Mapping[str, str], home: str) -> dict[str, str]:
+    """Give the environment of alice's shell, from what `make up` wrote."""
+    return {
+        "PATH": "/usr/bin:/bin", "HOME": home, "SLURM_GATEWAY_URL": env["API"], "AWS_REGION": env["AWS_REGION"],
+        "AWS_ACCESS_KEY_ID": env["ALICE_AWS_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": env["ALICE_AWS_SECRET_ACCESS_KEY"],
+    }  # fmt: skip
 
 
 def run(command: list[Any], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -112,7 +152,7 @@ def empty_function() -> Iterator[Any]:
         archive.writestr("empty.py", "def handler(event, context):\n    return {'statusCode': 200}\n")
     functions.create_function(
         FunctionName=name, Runtime="python3.11", Handler="empty.handler", Code={"ZipFile": code.getvalue()},
-        Role=f"arn:aws:iam::{principals.ACCOUNT}:role/{principals.RESEARCHER_ROLE}",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/{principals.RESEARCHER_ROLE}",
     )  # fmt: skip
     try:
         yield lambda: functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read()

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from slurm_gateway.rotation import Rotation
 
-LIFESPAN = 12
-# A head node looks every 15 s, and the functions' lists are at most 25 s old.
-SETTLE = 27
+# Shorter than an operator's waits: long enough for a machine that is busy with its own load.
+LIFESPAN = 30
+SETTLE = 60
+# So long before its end a token is used no more: a request may take a while.
+_MARGIN = 0.25
 SLURMDB = "/slurmdb"
 # slurmdbd reads its keys only when it starts.
 LONGEST_AWAY = 5.0
@@ -99,11 +101,24 @@ def rotate(walk: Rotation) -> None:
         walk.next()
 
 
+def put_back() -> str:
+    """Let the stack's own key sign alone again, as before all rotations, and give its id."""
+    outputs = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
+    own = outputs["SigningKeyArn"].rpartition("/")[2]
+    administrator = principals.administrator()
+    aws_emulator.client("kms", administrator).enable_key(KeyId=own)
+    aws_emulator.client("ssm", administrator).put_parameter(
+        Name=outputs["KeysParameterName"], Value=own, Type="StringList", Overwrite=True
+    )
+    return own
+
+
 class Clients:
     """Clients that go on until they are stopped."""
 
-    def __init__(self, clients: int = 2) -> None:
+    def __init__(self, clients: int = 2, *, lifespan: int = LIFESPAN) -> None:
         self.load = Load()
+        self._lifespan = lifespan
         self._env = stack_environment()
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -126,7 +141,7 @@ class Clients:
     def _work(self, number: int) -> None:
         with httpx.Client(base_url=self._env["API"], timeout=35, trust_env=False) as http:
             # One a token's life after the other, so that at any time some are fresh and some old.
-            self._over.wait(number * LIFESPAN / 2)
+            self._over.wait(number * self._lifespan / 2)
             while not self._over.is_set():
                 headers, until = self._token(http)
                 self._use(http, headers, until)
@@ -158,14 +173,14 @@ class Clients:
     def _token(self, http: httpx.Client) -> tuple[dict[str, str], float]:
         """Mint a token; give its headers, and until when to use it: a moment before it expires."""
         while not self._over.is_set():
-            request = AWSRequest("POST", f"{self._env['API']}/token", data=f'{{"lifespan": {LIFESPAN}}}'.encode())
+            request = AWSRequest("POST", f"{self._env['API']}/token", data=f'{{"lifespan": {self._lifespan}}}'.encode())
             keys = Credentials(self._env["ALICE_AWS_ACCESS_KEY_ID"], self._env["ALICE_AWS_SECRET_ACCESS_KEY"])
             SigV4Auth(keys, "execute-api", self._env["AWS_REGION"]).add_auth(request)
             asked = time.monotonic()
             answer = self._ask(http, "/token", "POST", "/token", dict(request.headers), content=request.data)
             if answer is not None:
                 headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": answer.json()["token"]}
-                return headers, asked + LIFESPAN - 3
+                return headers, asked + self._lifespan * (1 - _MARGIN)
         return {}, 0.0
 
     def _ask(
@@ -194,6 +209,13 @@ class Clients:
 def run(rounds: int, *, clients: int = 2, settle: float = SETTLE) -> Load:
     """Rotate so many times under load, print each, and give what came of the requests."""
     walk = rotation(settle)
+    try:
+        return _run(walk, rounds, clients)
+    finally:
+        put_back()
+
+
+def _run(walk: Rotation, rounds: int, clients: int) -> Load:
     with Clients(clients) as going:
         for number in range(rounds):
             begin = time.monotonic()

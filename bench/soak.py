@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bench import inbox_faults, inbox_rates, job_records, large_output, rotations, submit_faults
+from bench import client, inbox_faults, inbox_rates, job_records, large_output, rotations, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -127,6 +127,12 @@ def output() -> int:
     return int(not result.is_good())
 
 
+def outlast() -> int:
+    """Have the client wait for a job while the gateway is away."""
+    client.install()
+    return client.outlast(60)
+
+
 def main() -> int:
     """Run the parts that are named, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
@@ -153,6 +159,7 @@ def main() -> int:
         ),
         "output": ("Output: a job that prints 1 GiB", output),
         "rotations": ("Rotations of the signing key under load", lambda: rotate(arguments.rotations)),
+        "client": ("The client: a gateway that is away for a minute", outlast),
         "faults": ("Faults: kill -9, then make up", lambda: faults(arguments.rounds)),
     }
     if unknown := [name for name in arguments.parts if name not in parts]:

@@ -48,6 +48,7 @@ class AwsIdentity:
             from botocore.auth import SigV4Auth
             from botocore.awsrequest import AWSRequest
             from botocore.exceptions import BotoCoreError, ClientError
+            from botocore.parsers import ResponseParserError
         except ImportError as exc:
             raise SettingsError(
                 "To sign in with AWS credentials this needs botocore, which is not installed.",
@@ -58,9 +59,10 @@ class AwsIdentity:
                 if self._credentials is None:
                     self._credentials, self._region = self._find()
                 keys = self._credentials.get_frozen_credentials()
-        except (BotoCoreError, ClientError) as exc:
+        except (BotoCoreError, ClientError, ResponseParserError) as exc:
             raise AuthenticationError(
-                f"AWS gives no credentials: {exc}", todo="Check them with `aws sts get-caller-identity`."
+                f"AWS gives no credentials: {str(exc).splitlines()[0]}",
+                todo="Check them with `aws sts get-caller-identity`.",
             ) from exc
         request = AWSRequest(
             method=call.method, url=self._url + call.path, data=call.body or b"", headers=dict(call.headers)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 TAG = "slurm-gateway:requirements-stack"
 # The functions go by a list that is at most USABLE_FOR seconds old. The head node looks every 15 s and then needs a few
-# to have slurmctld and slurmdbd read what it found.
-SETTLE = 60
+# to have slurmctld and slurmdbd read what it found; one that was overloaded took 41 s in all. A rotation has the time.
+SETTLE = 120
 # The shortest that KMS allows: until then a deletion can be cancelled.
 DELETION_DAYS = 7
 

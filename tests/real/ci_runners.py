@@ -24,8 +24,11 @@ class Result:
     summary: str = ""
 
 
-def github(action: Path, inputs: Mapping[str, str], environ: Mapping[str, str], temp: Path) -> Result:
-    """Run a composite action's steps: `bash --noprofile --norc -eo pipefail`, environment files, and expressions."""
+def github(action: Path, inputs: Mapping[str, str], environ: Mapping[str, str], temp: Path, *, done: int = 0) -> Result:
+    """Run a composite action's steps: `bash --noprofile --norc -eo pipefail`, environment files, and expressions.
+
+    `done` is how many of its steps an earlier run left done, in the same folder.
+    """
     document = yaml.safe_load(action.read_text())
     unknown = set(inputs) - set(document["inputs"])
     assert not unknown, unknown
@@ -34,12 +37,12 @@ def github(action: Path, inputs: Mapping[str, str], environ: Mapping[str, str], 
     context["strategy.job-index"] = "0"
     result = Result()
     summary = temp / "summary.md"
-    for number, step in enumerate(document["runs"]["steps"]):
+    for number, step in list(enumerate(document["runs"]["steps"]))[done:]:
         script, output = temp / f"step-{number}.sh", temp / f"output-{number}"
         assert step["shell"] == "bash"
         script.write_text(evaluated(step["run"], context))
         output.touch()
-        done = subprocess.run(
+        ended = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", script],
             env={
                 **environ,
@@ -50,12 +53,12 @@ def github(action: Path, inputs: Mapping[str, str], environ: Mapping[str, str], 
             cwd=environ["GITHUB_WORKSPACE"], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
         )  # fmt: skip
-        result.log += done.stdout
+        result.log += ended.stdout
         for line in output.read_text().splitlines():
             name, _, value = line.partition("=")
             context[f"steps.{step.get('id')}.outputs.{name}"] = value
-        if done.returncode:
-            result.status = done.returncode
+        if ended.returncode:
+            result.status = ended.returncode
             break
     for name, each in document["outputs"].items():
         result.outputs[name] = evaluated(each["value"], context)

@@ -174,24 +174,6 @@ CALLS: dict[str, Call] = {
     ),
     "tell of jobs": lambda client, names: put_event(client, names, "slurm-gateway"),
     "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
-    "keep a job's record": lambda client, names: client("dynamodb").update_item(
-        TableName=names["JobsTable"],
-        Key={"job": {"S": "test"}, "submitted": {"N": "0"}},
-        UpdateExpression="SET a = :a",
-        ExpressionAttributeValues={":a": {"S": "x"}},
-    ),
-    "read a job's record": lambda client, names: client("dynamodb").get_item(
-        TableName=names["JobsTable"], Key={"job": {"S": "test"}, "submitted": {"N": "0"}}
-    ),
-    "keep a heartbeat": lambda client, names: client("dynamodb").put_item(
-        TableName=names["HeartbeatsTable"], Item={"cluster": {"S": "test"}}
-    ),
-    "read a heartbeat": lambda client, names: client("dynamodb").get_item(
-        TableName=names["HeartbeatsTable"], Key={"cluster": {"S": "test"}}
-    ),
-    "take from the records' queue": lambda client, names: client("sqs").receive_message(
-        QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
-    ),
     "read a rule": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="rules/not-one"),
     "list the rules": lambda client, names: client("s3").list_objects_v2(Bucket=names["BucketName"], Prefix="rules/"),
     "write a rule": put_object("rules/not-one"),
@@ -218,6 +200,24 @@ CALLS: dict[str, Call] = {
     ),
     "take an order": lambda client, names: client("sqs").receive_message(
         QueueUrl=names["HeadNodeQueueUrl"], VisibilityTimeout=0
+    ),
+    "keep a job's record": lambda client, names: client("dynamodb").update_item(
+        TableName=names["JobsTable"],
+        Key={"job": {"S": "test"}, "submitted": {"N": "0"}},
+        UpdateExpression="SET a = :a",
+        ExpressionAttributeValues={":a": {"S": "x"}},
+    ),
+    "read a job's record": lambda client, names: client("dynamodb").get_item(
+        TableName=names["JobsTable"], Key={"job": {"S": "test"}, "submitted": {"N": "0"}}
+    ),
+    "keep a heartbeat": lambda client, names: client("dynamodb").put_item(
+        TableName=names["HeartbeatsTable"], Item={"cluster": {"S": "test"}}
+    ),
+    "read a heartbeat": lambda client, names: client("dynamodb").get_item(
+        TableName=names["HeartbeatsTable"], Key={"cluster": {"S": "test"}}
+    ),
+    "take from the records' queue": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
     ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
@@ -257,8 +257,6 @@ ALLOWED: dict[str, set[str]] = {
         "write live output",
         "take an order",
     },
-    "RecorderFunction": {"keep a job's record", "keep a heartbeat", "take from the records' queue"},
-    "HealthFunction": {"read a heartbeat"},
     "InboxFunction": {
         "read the key list",
         "read the access document",
@@ -282,6 +280,8 @@ ALLOWED: dict[str, set[str]] = {
         "send to the inbox's queue",
     },
     "pipeline": {"write an object of the inbox"},
+    "RecorderFunction": {"keep a job's record", "keep a heartbeat", "take from the records' queue"},
+    "HealthFunction": {"read a heartbeat"},
     "alice": set(),
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.

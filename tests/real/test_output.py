@@ -172,7 +172,10 @@ def test_a_job_that_prints_where_the_head_node_does_not_see_it_says_so(stack: St
     ended(stack, job_id)
 
     assert (live.status_code, live.json()["title"]) == (404, "Its output cannot be read")
-    assert listed(read, job_id)["problems"] == [{"path": f"/tmp/unseen-{job_id}.txt", "problem": "not-shared"}]
+    told = [{"path": f"/tmp/unseen-{job_id}.txt", "problem": "not-shared"}]
+    assert listed(read, job_id)["problems"] == told
+    record = wait_for(lambda: ended(stack, job_id)["output"], "the job's record to tell of it", timeout=60)
+    assert (record["stdout"], record["problems"]) == (None, told)
     assert read(job_id).status_code == 404
     assert read(job_id).json()["problems"]
 

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bench.rotations import Clients, rotate, rotation
-from local import aws_emulator, principals, stacks
+from bench.rotations import Clients, put_back, rotate, rotation
 from slurm_gateway.rotation import Rotation
 from tests.real.conftest import NATIVE_VERSION, Stack, wait_for
-from tests.real.test_headnode import KeyList, key_ids
+from tests.real.test_headnode import key_ids
 
 # The soak rotates on both releases.
 pytestmark = pytest.mark.any_release
 
 # A list of keys that is at most 25 s old, and an authorizer's answer that is at most 30 s old.
 DEAD_WITHIN = 60
+LIFESPAN = 20
 ROUTES = {
     "/slurm": f"/slurm/{NATIVE_VERSION}/nodes/",
     "/slurmdb": f"/slurmdb/{NATIVE_VERSION}/users/",
@@ -33,12 +33,8 @@ ROUTES = {
 @pytest.fixture
 def walk(stack: Stack) -> Iterator[Rotation]:
     """The stack's rotation; its own key is put back afterwards."""
-    outputs = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
-    own = outputs["SigningKeyArn"].rpartition("/")[2]
-    keys = KeyList(outputs["KeysParameterName"])
-    yield rotation()
-    aws_emulator.client("kms", principals.administrator()).enable_key(KeyId=own)
-    keys.put(own)
+    yield rotation(settle=40, lifespan=LIFESPAN)
+    own = put_back()
     wait_for(lambda: key_ids() == [own], "the head node to have the stack's own key", 30)
     # Every function's list of keys is at most 25 s old.
     stack._tokens.clear()
@@ -60,7 +56,7 @@ def get(stack: Stack, path: str, headers: dict[str, str]) -> httpx.Response:
 def test_a_rotation_under_load_fails_no_request_and_a_dropped_keys_tokens_die_on_every_route(
     stack: Stack, walk: Rotation
 ) -> None:
-    with Clients() as clients:
+    with Clients(lifespan=LIFESPAN) as clients:
         rotate(walk)
     print(*clients.load.lines(), sep="\n")
     assert clients.load.is_good(), clients.load.lines()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import yaml
 from event_samples import sample, token_event
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slurm_gateway.access_reader import parse
@@ -99,7 +99,7 @@ def event(who: Any, asked: dict[str, Any]) -> dict[str, Any]:
     return given | {"body": json.dumps(asked)}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     listed=st.lists(rules, max_size=4),
     who=callers | id_tokens,
@@ -182,7 +182,7 @@ def test_the_property_is_not_empty() -> None:
     """Of the documents above many are valid and many mint."""
     counted = {"valid": 0, "minted": 0}
 
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(listed=st.lists(rules, min_size=1, max_size=3), who=callers)
     def count(listed: list[dict[str, Any]], who: str) -> None:
         named = [{"name": f"r{number}", **rule} for number, rule in enumerate(listed)]

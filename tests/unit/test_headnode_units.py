@@ -277,7 +277,7 @@ class MetadataService(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    def log_message(self, *arguments: object) -> None:
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class names it so
         """Say nothing on standard error."""
 
 

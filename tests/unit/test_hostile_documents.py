@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slurm_gateway import access_document
@@ -92,7 +92,7 @@ PIECES = [
 
 @pytest.mark.parametrize("reader", READERS)
 @given(st.one_of(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.text(max_size=200)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_a_document_says_it_is_read_or_refused(reader: str, text: str) -> None:
     parse, refusal = READERS[reader]
     with contextlib.suppress(refusal):

@@ -111,7 +111,7 @@ class World:
         return [item["itemIdentifier"] for item in failed]
 
     def submitted(self) -> list[dict[str, Any]]:
-        return [json.loads(body)["job"] for method, path, _, body in self.slurm.requests if "submit" in path]
+        return [json.loads(body)["job"] for _, path, _, body in self.slurm.requests if path.endswith("/job/submit")]
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
         found = self.sqs.receive_message(
@@ -403,6 +403,31 @@ def test_a_job_that_was_made_unanswered_is_found_by_its_marker(world: World) -> 
 
     assert len(world.submitted()) == 1
     assert [(order["job_id"], order["marker"]) for order in world.orders()] == [("77", marker)]
+
+
+@pytest.mark.parametrize(("cancelled", "jobs", "reasons"), [([], 2, 0), ([{"job_id": 9}], 1, 1)])
+def test_a_held_job_that_is_gone_can_only_have_been_cancelled(
+    world: World, cancelled: list[dict[str, Any]], jobs: int, reasons: int
+) -> None:
+    world.rule()
+    world.slurm.answers[SUBMIT] = [HANG_UP, answer(job_id=12)]
+    about = ("inbox/alice/hello.txt", world.write())
+    assert len(world.tell(about)) == 1
+    # Long ago, and its token has expired: Slurm forgets what ended by now.
+    [item] = world.dynamodb.scan(TableName="InboxTable")["Items"]
+    sent = int(time.time()) - 1000
+    for name in ("sent_after", "token_expires_at"):
+        item[name] = {"N": str(sent)}
+    world.dynamodb.put_item(TableName="InboxTable", Item=item)
+    tomorrow = [f"GET {JOBS}?update_time={int(time.time()) + 86400 + more}" for more in range(-2, 60)]
+    world.slurm.answers |= dict.fromkeys([*tomorrow, f"GET {JOBS}"], answer(jobs=[]))
+    window = f"users=alice&start_time={sent - 60}&end_time={sent + 120}&usage_time_as_submit_time=true"
+    world.slurm.answers[f"GET /slurmdb/v0.0.42/jobs/?{window}&state=CANCELLED"] = answer(jobs=cancelled)
+
+    assert world.tell(about) == []
+
+    assert (len(world.submitted()), len(world.reasons())) == (jobs, reasons)
+    assert all("alice has cancelled jobs since" in reason for reason in world.reasons())
 
 
 def test_a_message_comes_again_after_a_quarter_of_its_age(world: World) -> None:

@@ -122,7 +122,7 @@ def test_a_key_does_not_sign_before_every_verifier_had_time_to_see_it(world: Wor
     assert early.value.seconds == pytest.approx(SETTLE - seconds, abs=3)
 
 
-@pytest.mark.parametrize("seconds", [0, SETTLE, LIFESPAN])
+@pytest.mark.parametrize("seconds", [0, 60, LIFESPAN])
 def test_a_key_is_not_retired_before_its_last_token_died(world: World, seconds: float) -> None:
     world.rotation.next()
     world.wait(SETTLE + 1)

@@ -12,10 +12,9 @@ from templates_under_test import ISSUERS, api_body, operations
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-# The inbox's and the recorder's come from queues.
-EVENTS = sorted(
-    path for path in (CHECKOUT / "events").glob("*.json") if not path.name.startswith(("inbox-", "recorder"))
-)
+# Those of the recorder and of the inbox come from queues.
+FROM_QUEUES = ("recorder.json", "inbox-batch.json")
+EVENTS = sorted(path for path in (CHECKOUT / "events").glob("*.json") if path.name not in FROM_QUEUES)
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
 IAM_EVENTS = [path for path in EVENTS if path.name.startswith("token-iam-")]
 OIDC_EVENTS = [path for path in EVENTS if path.name.startswith("token-oidc-")]

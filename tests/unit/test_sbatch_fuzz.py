@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from slurm_gateway import sbatch
@@ -58,7 +58,7 @@ def translated(body: bytes | None, given_options: list[tuple[str, object]], rele
 
 
 @given(OPTIONS, st.sampled_from(sorted(VERSIONS)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example([("begin", "now+" + "9" * 30 + "days")], "24.11")
 @example([("begin", "now-9999999weeks")], "24.11")
 @example([("time", "9" * 5000)], "24.11")
@@ -72,7 +72,7 @@ def test_any_option_is_carried_or_refused(given_options: list[tuple[str, object]
 
 
 @given(st.lists(LINES, max_size=8), st.sampled_from(sorted(VERSIONS)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_script_is_carried_or_refused(lines: list[str], release: str) -> None:
     made = translated("\n".join(["#!/bin/sh", *lines, ""]).encode(), [], release)
     if made is not None:
@@ -80,7 +80,7 @@ def test_any_script_is_carried_or_refused(lines: list[str], release: str) -> Non
 
 
 @given(st.binary(max_size=300), st.sampled_from(sorted(VERSIONS)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_bytes_are_a_script_or_refused(body: bytes, release: str) -> None:
     translated(body, [], release)
     translated(b"#!/bin/sh\n" + body, [], release)

@@ -53,8 +53,8 @@ NATIVE_ROUTES = {
 }
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
 FUNCTIONS = {
-    "EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "InboxFunction", "RecorderFunction",
-    "HealthFunction",
+    "EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "RecorderFunction", "HealthFunction",
+    "InboxFunction",
 }  # fmt: skip
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
