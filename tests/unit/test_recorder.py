@@ -128,7 +128,7 @@ def test_script_of_a_submit_is_kept_whichever_comes_first(table: JobTable) -> No
 
     kept = table.read("12", "alice")
     assert kept is not None
-    assert (kept.job["state"], kept.script) == ("COMPLETED", "a" * 64)
+    assert (kept.job["state"], kept.beside.script) == ("COMPLETED", "a" * 64)
 
 
 def test_event_names_no_script(table: JobTable) -> None:
