@@ -322,6 +322,9 @@ class Tracker:
             seen = self._seen[part.id] = _Seen(part.number, final=final, told_at=told_at)
         seen.final, seen.told_at = final, told_at
         seen.ended_since = seen.gone_since = 0.0
+        if final:
+            # Whatever the queue shows next is news: also the state that it showed before, after a crash of slurmctld.
+            seen.shown = ""
 
     def shown(self, states: Iterable[QueuedState]) -> None:
         """Remember the states that were asked about and dealt with."""

@@ -122,12 +122,13 @@ def test_nobodys_record_becomes_anothers(table: JobTable) -> None:
 def test_script_of_a_submit_is_kept_whichever_comes_first(table: JobTable) -> None:
     tell(table, event(1, "RUNNING"))
 
-    assert table.refresh(event(0).job, seen_at=SUBMITTED * 1000, submitted=SUBMITTED, script="a" * 64) == "a" * 64
+    beside = table.refresh(event(0).job, seen_at=SUBMITTED * 1000, submitted=SUBMITTED, script="a" * 64)
+    assert beside.script == "a" * 64
     tell(table, event(5, "COMPLETED"))
 
     kept = table.read("12", "alice")
     assert kept is not None
-    assert (kept.job["state"], kept.script) == ("COMPLETED", "a" * 64)
+    assert (kept.job["state"], kept.beside.script) == ("COMPLETED", "a" * 64)
 
 
 def test_event_names_no_script(table: JobTable) -> None:
@@ -135,7 +136,8 @@ def test_event_names_no_script(table: JobTable) -> None:
     tell(table, told)
 
     [job] = table.page("alice", Filters(), limit=1).jobs
-    assert (job["script"], job["links"]) == (None, {"self": "/jobs/12"})
+    assert (job["script"], job["output"]) == (None, None)
+    assert job["links"] == {"self": "/jobs/12", "output": "/jobs/12/output"}
     assert "output/bob" not in json.dumps(job)
 
 

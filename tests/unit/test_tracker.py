@@ -219,6 +219,7 @@ def test_requeued_job_keeps_its_key(world: World) -> None:
 
 
 def test_job_that_comes_back_after_a_crash_of_slurmctld_is_told_again(world: World) -> None:
+    world.look("5|PENDING|5", record(5))
     world.journal(end(5, "CANCELLED", nodes=None))
     world.told()
     world.clock += 5
