@@ -42,7 +42,7 @@ def objects(bucket: str) -> Callable[[str], dict[str, bytes]]:
         found: dict[str, bytes] = {}
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="output/"):
             for item in page.get("Contents", []):
-                _, _, _, job, name = item["Key"].split("/", 4)
+                job, _, name = item["Key"].removeprefix("output/alice/parallelcluster/").partition("/")
                 if job.rpartition("-")[0] == job_id:
                     found[name] = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
         return found
