@@ -37,6 +37,9 @@ _CALL_TOKEN = {
 
 ACCESS_DOCUMENT = f"""\
 version: 1
+inbox:
+  - {{rule: "alice-*", users: [alice]}}
+  - {{rule: "bob-*", users: [bob]}}
 rules:
   - name: alice
     principal: {{iam_user: "arn:aws:iam::{ACCOUNT}:user/alice"}}
@@ -47,9 +50,6 @@ rules:
   - name: researcher
     principal: {{iam_role: "arn:aws:iam::{ACCOUNT}:role/{RESEARCHER_ROLE}"}}
     users: [bob]
-inbox:
-  - {{rule: "alice-*", users: [alice]}}
-  - {{rule: "bob-*", users: [bob]}}
 """
 
 
