@@ -74,8 +74,8 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
 
     for job, found in zip(ids, told, strict=True):
         answered = one(stack, "alice", job).json()
-        # The journal knows no reasons; a reader of the whole array is shown the paths of one task.
-        unlike = {"state_reason", "stdout", "stderr"} if found["tasks"] else {"state_reason"}
+        # The journal knows no reasons, output is told of later, and a reader of the whole array is shown one task's paths.
+        unlike = {"state_reason", "output"} | ({"stdout", "stderr"} if found["tasks"] else set())
         same = set(found) - unlike - {"tasks"}
         assert {name: found[name] for name in same} == {name: answered[name] for name in same}
     assert told[1]["tasks"] == "1-2"
