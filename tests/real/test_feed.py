@@ -74,7 +74,7 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
 
     for job, found in zip(ids, told, strict=True):
         answered = one(stack, "alice", job).json()
-        # The journal knows no reasons, output is told of later, and a reader of the whole array is shown one task's paths.
+        # The journal knows no reasons, output is told later, and a reader of the whole array is shown one task's paths.
         unlike = {"state_reason", "output"} | ({"stdout", "stderr"} if found["tasks"] else set())
         same = set(found) - unlike - {"tasks"}
         assert {name: found[name] for name in same} == {name: answered[name] for name in same}
