@@ -249,7 +249,13 @@ def event_tap() -> Iterator[EventTap]:
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     pattern = {"source": ["slurm-gateway"], "detail-type": ["Slurm Job State Change"]}
-    events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))
+    rule = events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))["RuleArn"]
+    sends = {
+        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+        "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+    }  # fmt: skip
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [sends]})
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
     events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "tap", "Arn": arn}])
     ending = threading.Event()
     tap = EventTap(queue_url)

@@ -43,6 +43,7 @@ def job(**members: Any) -> bytes:
 # A request or more for each route of the template, in good and in ill; {id} is a job of alice's.
 REQUESTS: tuple[tuple[str, str, str, bytes], ...] = (
     ("GET /.well-known/jwks.json", "GET", "/.well-known/jwks.json", b""),
+    ("GET /health", "GET", f"/health?{CANARY}", b""),
     ("POST /token", "POST", "/token", b"{}"),
     ("GET /jobs", "GET", "/jobs?limit=5", b""),
     ("GET /jobs", "GET", "/jobs?limit=x", b""),
@@ -58,6 +59,8 @@ REQUESTS: tuple[tuple[str, str, str, bytes], ...] = (
     ("GET /jobs/openapi.json", "GET", "/jobs/openapi.json", b""),
     ("GET /jobs/{id}", "GET", "/jobs/{id}", b""),
     ("GET /jobs/{id}", "GET", "/jobs/67000000", b""),
+    ("GET /jobs/{id}/output", "GET", "/jobs/{id}/output?offset=0", b""),
+    ("GET /jobs/{id}/output", "GET", f"/jobs/{{id}}/output?file={CANARY}", b""),
     ("PATCH /jobs/{id}", "PATCH", "/jobs/{id}", b'{"time_limit": 600}'),
     ("PATCH /jobs/{id}", "PATCH", "/jobs/{id}", b'{"' + CANARY.encode()),
     ("DELETE /jobs/{id}", "DELETE", "/jobs/{id}?signal=0", b""),

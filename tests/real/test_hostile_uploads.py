@@ -25,8 +25,9 @@ def no_jobs_left() -> None:
     """Nothing here makes a job."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def script() -> bytes:
+    """A script that nobody else has."""
     return f"#!/bin/sh\n# {uuid.uuid4()}\n".encode()
 
 
