@@ -144,7 +144,10 @@ class Tracker:
         seen = self._seen.get(queued.id)
         if seen is None:
             seen = self._seen[queued.id] = _Seen(queued.number, final=False, told_at=0)
-        seen.number, seen.gone_since = queued.number, 0.0
+        if seen.gone_since:
+            # Slurm had lost it, and may have given its number to another job, in the same state as it was in.
+            seen.shown, seen.gone_since = "", 0.0
+        seen.number = queued.number
         if seen.shown == queued.state or queued.state in _CLEANING:
             return False
         if queued.state not in _ENDED:

@@ -82,7 +82,7 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
 
 
 def test_every_job_has_one_final_record_and_an_event_while_the_feed_is_killed(stack: Stack) -> None:
-    found = job_records.run(20, kill_every=6.0)
+    found = job_records.run(12, kill_every=6.0)
 
     assert (found.wrong(), found.untold(), found.kills > 0) == ({}, set(), True), found.lines()
 
@@ -108,7 +108,7 @@ def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_othe
 ) -> None:
     restart_slurmctld("MinJobAge=2")
     assert cluster.run(["systemctl", "stop", "slurmdbd"]).returncode == 0
-    body, headers = "#!/bin/bash\nexit 5\n", stack.headers("alice")
+    body, headers = f"#!/bin/bash\n# {uuid.uuid4()}\nexit 5\n", stack.headers("alice")
     answer = stack.http.post(f"{stack.api}/jobs", params={"output": "/dev/null"}, content=body, headers=headers)
     script, old = answer.json()["script"], answer.json()["id"]
     wait_for(is_listed(stack, "alice", old, "FAILED"), "the job's end", 60)

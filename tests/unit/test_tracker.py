@@ -102,6 +102,16 @@ def users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slurm_gateway_node.jobs.user_name", lambda uid: {0: "alice", 1: "bob"}[uid])
 
 
+def test_number_of_a_lost_job_given_to_another_in_the_same_state_is_told_as_both(world: World) -> None:
+    number = {"set": True, "infinite": False, "number": SUBMITTED + 9}
+    world.look("5|PENDING|5", record(5))
+    world.look("")
+
+    assert world.look("5|PENDING|5", record(5, submit_time=number)) == {5}
+
+    assert world.changes() == [("5", "submitted", "PENDING"), ("5", "ended", "UNKNOWN"), ("5", "submitted", "PENDING")]
+
+
 def test_job_is_told_when_it_is_submitted_starts_and_ends(world: World) -> None:
     world.look("5|PENDING|5", record(5))
     world.look("5|RUNNING|5", record(5, "RUNNING"))
