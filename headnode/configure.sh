@@ -17,6 +17,7 @@ root, as ParallelCluster's OnNodeConfigured script or by hand; running it again 
   --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
+  --canary-user NAME          the canary's user, made without home and shell where it is missing (default: none)
   --slurm-prefix DIR          where Slurm is installed (default: /opt/slurm)
   --slurm-etc DIR             where slurm.conf is (default: PREFIX/etc)
   --systemctl PATH            the service manager (default: systemctl)
@@ -31,13 +32,13 @@ TEXT
 # Each option sets the variable of its name: --slurm-etc sets slurm_etc.
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
 memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
-instance_id='' region='' environment_file='' source=''
+instance_id='' region='' environment_file='' source='' canary_user=''
 while (($# > 0)); do
   case $1 in
     --help) usage && exit 0 ;;
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
-      --region | --environment-file | --source)
+      --region | --environment-file | --source | --canary-user)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -94,6 +95,7 @@ check_arguments() {
   [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
   [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
   [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
+  [[ $canary_user =~ ^([a-z_][a-z0-9_-]{0,30})?$ ]] || fail "--canary-user takes a user name, not $canary_user"
   [[ -z $environment_file || -r $environment_file ]] || fail "--environment-file $environment_file cannot be read"
 }
 
@@ -153,12 +155,17 @@ TEXT
   load_environment "$SETTINGS_DIRECTORY/settings"
 }
 
-create_user() {
+create_users() {
   local shell=/sbin/nologin
+  [[ -x $shell ]] || shell=/usr/sbin/nologin
   if ! id slurmrestd >/dev/null 2>&1; then
-    [[ -x $shell ]] || shell=/usr/sbin/nologin
     useradd --system --user-group --no-create-home --home-dir / --shell "$shell" slurmrestd
     say 'created the user slurmrestd'
+  fi
+  # No --system: tokens are for users from 1000 on. Its jobs are held and never reach a node, where it does not exist.
+  if [[ -n $canary_user ]] && ! id "$canary_user" >/dev/null 2>&1; then
+    useradd --user-group --no-create-home --home-dir / --shell "$shell" "$canary_user"
+    say "created the user $canary_user"
   fi
 }
 
@@ -300,7 +307,7 @@ check_arguments
 check_machine
 install_files
 write_settings
-create_user
+create_users
 make_jwt_key
 retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" --write-only || fail 'no public keys: the reason stands above'
 set_authentication

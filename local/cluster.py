@@ -277,7 +277,7 @@ def _nodes_ready(machine: Machine) -> bool:
 
 def _add_accounts(machine: Machine) -> None:
     present = _checked(machine, ["sacctmgr", "-nP", "show", "association", "format=user"]).split()
-    missing = [user for user in rootfs.USERS if user not in present]
+    missing = [user for user in (*rootfs.USERS, rootfs.CANARY_USER) if user not in present]
     if missing:
         # Adding what is there already is no error, but exits with 1: hence the look first.
         add = ["sacctmgr", "-i", "add"]

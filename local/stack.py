@@ -18,6 +18,7 @@ from local.address import GATEWAY_PORT, LOAD_BALANCER_PORT, LOG_DIRECTORY, STATE
 from local.gateway import service as gateway
 from local.gateway.config import build_config
 from local.process import wait_until
+from local.rootfs import CANARY_USER
 from local.token import TokenError, mint
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
             target_group_arn=requirements["TargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
             instance_id=stacks.head_node_instance_id(requirements),
-            arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"]),
+            arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER),
         )
         cluster.wait_ready()
         _say("load balancer and gateway")

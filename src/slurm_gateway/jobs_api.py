@@ -60,7 +60,8 @@ def build(environ: Mapping[str, str]) -> Router:
             "PATCH /jobs/{id}": changes.change,
             "POST /scripts": staging.stage,
             "GET /scripts/{sha256}": staging.read,
-        }
+        },
+        read_log_percent=settings.read_log_percent,
     )
 
 

@@ -27,7 +27,7 @@ UNITS = {
     "SlurmrestdLatency": "Milliseconds",
     "SlurmrestdFailures": "Count",
     "TokensMinted": "Count",
-    "SigningKeyAge": "Seconds",
+    "SigningKeyAgeDays": "Count",
     "CanaryFailures": "Count",
     "CanaryDuration": "Milliseconds",
     "JobsEnded": "Count",
@@ -60,3 +60,8 @@ def emit(values: Mapping[str, float], *, by: Mapping[str, str] | None = None, **
     }
     # Past the logger, whose level must not silence metrics; one write, so that no other line comes between.
     sys.stderr.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")
+
+
+def answered(status: int, reason: str, **about: object) -> None:
+    """Count an answer that is no success: a fault of ours or of what stands behind us, else a refusal."""
+    emit({"Faults" if status >= 500 else "Refusals": 1}, by={"Reason": reason}, **about)

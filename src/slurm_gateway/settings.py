@@ -22,6 +22,8 @@ _CLUSTER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DIRECTORY = re.compile(r"/(?:[A-Za-z0-9_./-]|\{user\})*")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
+_PERCENT = re.compile(r"0|[1-9][0-9]?|100")
 _DAYS = re.compile(r"[1-9][0-9]{0,3}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -153,6 +155,7 @@ class JobsSettings:
     job_record_days: int
     submissions_table: str
     bucket: str
+    read_log_percent: int
     log_level: str
 
     @classmethod
@@ -160,6 +163,7 @@ class JobsSettings:
         """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
         env = _Environment(environ)
         days = env.text("JOB_RECORD_DAYS", _DAYS, "for how many days a job's record is kept, from 1 to 9999")
+        percent = env.text("READ_LOG_PERCENT", _PERCENT, "of how many reads in a hundred the log tells, from 0 to 100")
         settings = cls(
             slurmrestd_url=env.text("SLURMRESTD_URL", _URL, "the load balancer's URL, without a path"),
             slurmrestd_tls_name=env.text("SLURMRESTD_TLS_NAME", _HOST_NAME, "the name in its certificate, or nothing"),
@@ -171,6 +175,30 @@ class JobsSettings:
             job_record_days=int(days) if days.isdigit() else 0,
             submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
             bucket=env.text("BUCKET", _BUCKET, "the bucket's name"),
+            read_log_percent=int(percent) if percent.isdigit() else 0,
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class CanarySettings:
+    """Settings of the canary. `api_url` is where clients find the API."""
+
+    api_url: str
+    region: str
+    keys_parameter: str
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls(
+            api_url=env.text("API_URL", _URL, "the API's URL, without a path"),
+            region=env.text("AWS_REGION", _REGION, "the AWS region, which Lambda sets"),
+            keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             log_level=env.log_level(),
         )
         env.finish()

@@ -11,7 +11,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import events, principals, problem, token_request
+from . import events, metrics, principals, problem, token_request
 from .access import choose
 from .errors import UnavailableError
 from .problem import Problem
@@ -63,11 +63,14 @@ class TokenEndpoint:
             answer = problem.unavailable("No token can be made now")
         except Exception:
             _logger.exception("unexpected error", extra=line)
+            metrics.answered(500, "unexpected", request_id=events.request_id(event))
             return problem.unexpected().response(events.request_id(event))
         else:
             _logger.info("token minted", extra=line)
+            metrics.emit({"TokensMinted": 1}, request_id=events.request_id(event))
             return _success(token, as_text=token_request.wants_text(events.headers(event).get("accept", "")))
         _logger.warning("no token", extra={**line, "status": answer.status, "reason": answer.kind})
+        metrics.answered(answer.status, answer.kind, request_id=events.request_id(event))
         return answer.response(events.request_id(event))
 
     def _token(self, event: Mapping[str, Any], line: dict[str, Any]) -> MintedToken:

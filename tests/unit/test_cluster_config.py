@@ -134,7 +134,7 @@ def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
 
     options = [item for item in given if item.startswith("--")]
 
-    assert options == ["--keys-parameter", "--target-group-arn", "--allow-cidrs", "--port", "--source"]
+    assert options == ["--keys-parameter", "--target-group-arn", "--allow-cidrs", "--port", "--canary-user", "--source"]
     assert [option for option in options if option not in script] == []
     assert all(isinstance(item, str) for item in given)
 

@@ -63,6 +63,7 @@ def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
         "JOB_RECORD_DAYS": "400",
         "SUBMISSIONS_TABLE": "submissions",
         "BUCKET": "bucket",
+        "READ_LOG_PERCENT": "100",
         "LOG_LEVEL": "INFO",
     }
     with pytest.MonkeyPatch.context() as patch:
