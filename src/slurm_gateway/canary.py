@@ -46,7 +46,7 @@ class StepFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One way through the API. `credentials` are the canary's own role's, `key_age` gives the signing key's, in days."""
+    """One way through the API. `credentials` are its own role's, `key_age` gives the signing key's, in days."""
 
     api_url: str
     region: str

@@ -74,10 +74,10 @@ def api_body(**parameters: str) -> dict[str, Any]:
 
 
 def operations() -> dict[str, dict[str, Any]]:
-    """Give the operations of the API's document by route key."""
+    """Give the operations of the API's document by route key, with every optional route."""
     return {
         f"{'ANY' if method == 'x-amazon-apigateway-any-method' else method.upper()} {path}": operation
-        for path, item in api_body()["paths"].items()
+        for path, item in api_body(Accounting="true")["paths"].items()
         for method, operation in item.items()
     }
 

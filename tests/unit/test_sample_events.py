@@ -12,7 +12,9 @@ from templates_under_test import api_body, operations
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-EVENTS = sorted((CHECKOUT / "events").glob("*.json"))
+# The schedule's is of another shape than API Gateway's.
+SCHEDULED = CHECKOUT / "events" / "canary.json"
+EVENTS = [path for path in sorted((CHECKOUT / "events").glob("*.json")) if path != SCHEDULED]
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
 TOKEN_EVENTS = [path for path in EVENTS if path.name.startswith("token-")]
 
@@ -66,6 +68,10 @@ def test_an_authorizer_event_holds_the_identity_sources_that_the_template_names(
 @pytest.mark.parametrize("path", TOKEN_EVENTS, ids=lambda path: path.name)
 def test_a_token_event_names_the_iam_caller(path: Any) -> None:
     assert re.fullmatch(r"arn:aws:(iam|sts)::000000000000:.+", events.iam_caller(read(path)) or "")
+
+
+def test_the_schedules_event_has_the_id_by_which_the_canary_submits_once() -> None:
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", read(SCHEDULED)["id"])
 
 
 def test_no_event_holds_a_token() -> None:

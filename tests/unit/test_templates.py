@@ -24,7 +24,7 @@ from templates_under_test import (
 
 from local.address import CHECKOUT
 from local.template import load
-from slurm_gateway.settings import AuthorizerSettings, JobsSettings, JwksSettings, TokenSettings
+from slurm_gateway.settings import AuthorizerSettings, CanarySettings, JobsSettings, JwksSettings, TokenSettings
 
 PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
 NATIVE_ROUTES = {
@@ -36,7 +36,7 @@ NATIVE_ROUTES = {
     "GET /openapi",
     "GET /openapi/{proxy+}",
 }
-FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction"}
+FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "CanaryFunction"}
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
 EXTENSIONS = {
@@ -200,7 +200,8 @@ def test_the_edge_authorizer_gives_up_before_api_gateway() -> None:
 
 def test_the_native_routes_name_the_verified_user_whatever_the_client_wrote() -> None:
     assert integrations()["Slurmrestd"]["requestParameters"] == {
-        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user"
+        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user",
+        "overwrite:header.X-Request-ID": "$context.requestId",
     }
 
 
@@ -317,10 +318,13 @@ def test_there_are_no_other_functions() -> None:
         ("TokenFunction", TokenSettings),
         ("JwksFunction", JwksSettings),
         ("JobsFunction", JobsSettings),
+        ("CanaryFunction", CanarySettings),
     ],
 )
 def test_a_function_is_given_the_settings_it_reads_and_no_other(
-    name: str, settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings], level: str
+    name: str,
+    settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings | CanarySettings],
+    level: str,
 ) -> None:
     variables = function(name, LogLevel=level)["Environment"]["Variables"]
     # Imported values stand for themselves as import:NAME; parameter names have no colon.
@@ -328,9 +332,11 @@ def test_a_function_is_given_the_settings_it_reads_and_no_other(
     # CloudFormation makes small letters of a bucket's name.
     environ = {key: value.replace("import:", slash[key]) for key, value in variables.items()} | {"BUCKET": "bucket"}
 
-    read = settings.from_environ(environ)
+    # Lambda itself sets the region; metrics read the stack's name.
+    read = settings.from_environ({"AWS_REGION": REGION, **environ})
 
-    assert {key.lower() for key in variables} == set(settings.__slots__)
+    assert {key.lower() for key in variables} - {"api_stack"} == set(settings.__slots__) - {"region"}
+    assert variables["API_STACK"] == API_STACK
     assert level == read.log_level
 
 
@@ -350,7 +356,7 @@ def test_a_function_logs_json_to_a_group_that_forgets(name: str) -> None:
     assert int(api_resource(logging["LogGroup"])["Properties"]["RetentionInDays"]) == 90
 
 
-def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
+def test_only_the_api_for_its_routes_and_the_schedule_may_invoke_a_function() -> None:
     api = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:Api"
     permissions = [api_resource(name)["Properties"] for name in of_type(translated(), "AWS::Lambda::Permission")]
 
@@ -360,6 +366,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
         ("JwksFunction", "apigateway.amazonaws.com", f"{api}/*/GET/.well-known/jwks.json"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/jobs*"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/scripts*"),
+        ("CanaryFunction", "events.amazonaws.com", "CanarySchedule.Arn"),
     }
 
 
@@ -369,6 +376,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
         ("EdgeAuthorizerRole", "authorizer", {"ssm:GetParameter", "kms:GetPublicKey"}),
         ("TokenRole", "token", {"ssm:GetParameter", "kms:Sign"}),
         ("JwksRole", "jwks", {"ssm:GetParameter", "kms:GetPublicKey"}),
+        ("CanaryRole", "canary", {"execute-api:Invoke", "ssm:GetParameter", "kms:DescribeKey"}),
     ],
 )
 def test_a_role_has_a_name_of_its_own_and_allows_what_its_function_does(
