@@ -16,7 +16,7 @@ endif
 PYTHON ?= python3
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=SLURM)
 RUN    := .venv/bin/python
-STACK  := $(ROOT) $(RUN) -m local
+LOCAL  := $(ROOT) $(RUN) -m local
 PYTEST := $(ROOT) $(RUN) -m pytest
 TOOLS  := .local/tools/.ready
 
@@ -48,17 +48,17 @@ setup: .venv/.ready ## install what the local stack needs: Debian packages, .ven
 	@touch $@
 
 demo: setup ## from nothing to a finished job, with curl
-	@$(STACK) up >&2
+	@$(LOCAL) up >&2
 	@local/demo
 
 up: setup ## start the stack on this machine, or heal it; writes .local/env
-	@$(STACK) up
+	@$(LOCAL) up
 
 down: setup ## stop all of it
-	@$(STACK) down
+	@$(LOCAL) down
 
 status: setup ## what runs, and where
-	@$(STACK) status
+	@$(LOCAL) status
 
 token: setup ## USER=alice: print a Slurm token, nothing else
 	@$(RUN) -m local token $(USER)
@@ -78,11 +78,11 @@ format: setup ## let ruff mend what it can
 	@$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
 
 bench: setup ## ratios measured in one run
-	@$(STACK) up >&2
+	@$(LOCAL) up >&2
 	@$(ROOT) $(RUN) -m bench
 
 soak: setup ## load and faults at full size
-	@$(STACK) up >&2
+	@$(LOCAL) up >&2
 	@$(ROOT) $(RUN) -m bench.soak
 
 # Deploying needs none of the local stack, nor Debian: the AWS, SAM and ParallelCluster command lines, and this.
@@ -114,5 +114,5 @@ verify-on-aws: $(DEPLOY_READY) ## API=URL: what could not be seen without AWS, s
 	@$(DEPLOY_PYTHON) -m deploy.verify "$(API)"
 
 clean: ## stop the stack and remove all that was built
-	@if [ -x .venv/bin/python ]; then $(STACK) down; fi
+	@if [ -x .venv/bin/python ]; then $(LOCAL) down; fi
 	@$(ROOT) rm -rf --one-file-system .local .venv .aws-sam

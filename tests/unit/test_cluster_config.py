@@ -178,7 +178,7 @@ def test_a_configuration_that_parallelcluster_refuses_is_not_printed(monkeypatch
     monkeypatch.setattr("sys.executable", str(TOOLS_PYTHON))
 
     cluster_config.check(yaml.safe_dump(filled()), "slurm-gateway-cluster")
-    with pytest.raises(ClusterConfigError, match="refuses it: .*Nonsense"):
+    with pytest.raises(ClusterConfigError, match=r"refuses it: .*Nonsense"):
         cluster_config.check(yaml.safe_dump(filled() | {"Nonsense": 1}), "slurm-gateway-cluster")
 
 
