@@ -110,8 +110,8 @@ deploy-cluster: $(DEPLOY_READY) ## the same, and create the cluster on AWS
 deploy-api: ## STACK=, API_STACK=, OPTIONS=: on AWS, the API
 	@deploy/deploy api
 
-verify-on-aws: $(DEPLOY_READY) ## API=URL: what could not be seen without AWS, seen there
-	@$(DEPLOY_PYTHON) -m deploy.verify "$(API)"
+verify-on-aws: $(DEPLOY_READY) ## API=URL, API_STACK=: what could not be seen without AWS, seen there
+	@$(DEPLOY_PYTHON) -m deploy.verify "$(API)" $(if $(API_STACK),--stack "$(API_STACK)")
 
 clean: ## stop the stack and remove all that was built
 	@if [ -x .venv/bin/python ]; then $(LOCAL) down; fi

@@ -104,10 +104,69 @@ def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str,
     document = run(f"aws ssm get-parameter --name {name} --query Parameter.Value --output text", clone, environment)
     assert document.strip() == ACCESS_DOCUMENT.strip()
 
+    updates_change_what_they_say_and_leave_the_access_document(clone, environment)
+    a_second_cluster_in_the_same_network_collides_with_nothing(clone, environment)
+
     down = "\n".join(line for line in blocks["down"].splitlines() if not line.startswith("pcluster"))
     run(down, clone, environment)
     run(f"BUCKET={bucket}\n{blocks['bucket']}", clone, environment)
     assert bucket not in run("aws s3 ls", clone, environment)
+
+
+def described(stack: str, clone: Path, environment: dict[str, str]) -> dict[str, str]:
+    shown = run(f"aws cloudformation describe-stack-resources --stack-name {stack}", clone, environment)
+    return {
+        item["LogicalResourceId"]: item["PhysicalResourceId"] for item in json.loads(shown)["StackResources"]
+    }  # fmt: skip
+
+
+def updates_change_what_they_say_and_leave_the_access_document(clone: Path, environment: dict[str, str]) -> None:
+    before = described("slurm-gateway", clone, environment)
+    below = described("slurm-gateway-requirements", clone, environment)
+
+    run('make deploy-requirements OPTIONS="ScriptDays=30"', clone, environment)
+    run('make deploy-api OPTIONS="LogRetentionDays=30 Canary=false"', clone, environment)
+
+    after = described("slurm-gateway", clone, environment)
+    gone = before.keys() - after.keys()
+    assert {name for name in gone if not name.startswith(("Canary", "SigningKeyOld"))} == set()
+    assert "CanaryFunction" in gone
+    assert {name: after[name] for name in after} == {name: before[name] for name in after}
+    assert described("slurm-gateway-requirements", clone, environment) == below
+    groups = json.loads(run("aws logs describe-log-groups", clone, environment))["logGroups"]
+    assert {group["retentionInDays"] for group in groups} == {30}
+    name = "/slurm-gateway/slurm-gateway-requirements/access"
+    document = run(f"aws ssm get-parameter --name {name} --query Parameter.Value --output text", clone, environment)
+    assert document.strip() == ACCESS_DOCUMENT.strip()
+    rules = f"aws s3api get-bucket-lifecycle-configuration --bucket {below['Bucket']}"
+    expiry = {rule["ID"]: rule.get("Expiration") for rule in json.loads(run(rules, clone, environment))["Rules"]}
+    assert expiry["forget-job-scripts"] == {"Days": 30}
+
+
+def a_second_cluster_in_the_same_network_collides_with_nothing(clone: Path, environment: dict[str, str]) -> None:
+    first = described("slurm-gateway-requirements", clone, environment)
+    network = {
+        "ExistingVpcId": first["Vpc"],
+        **{f"Existing{name}Id": first[name] for name in (
+            "ClusterSubnet1", "ClusterSubnet2", "GatewaySubnet1", "GatewaySubnet2"
+        )},
+    }  # fmt: skip
+    options = " ".join(f"{name}={value}" for name, value in network.items())
+
+    run(
+        f'make deploy-requirements STACK=genomics-requirements API_STACK=genomics OPTIONS="{options}"',
+        clone,
+        environment,
+    )
+    run("make deploy-api STACK=genomics-requirements API_STACK=genomics", clone, environment)
+    run("make cluster-config STACK=genomics-requirements CLUSTER=genomics-cluster", clone, environment)
+
+    second = described("genomics-requirements", clone, environment)
+    assert first["ClusterSubnet1"] in (clone / "genomics-cluster.yaml").read_text()
+    assert "Vpc" not in second
+    assert set(second.values()) & set(first.values()) == set()
+    run("sam delete --no-prompts --stack-name genomics", clone, environment)
+    run("sam delete --no-prompts --stack-name genomics-requirements", clone, environment)
 
 
 @pytest.mark.parametrize("target", ["deploy-requirements", "cluster-config", "deploy-cluster", "deploy-api"])
