@@ -20,7 +20,7 @@ LOCAL  := $(ROOT) $(RUN) -m local
 PYTEST := $(ROOT) $(RUN) -m pytest
 TOOLS  := .local/tools/.ready
 
-.PHONY: help setup demo up down status token test test-unit test-real lint format bench soak clean \
+.PHONY: help setup demo up down status token test test-unit test-real lint format bench faults soak clean \
   deploy-requirements cluster-config deploy-cluster deploy-api verify-on-aws
 
 help: ## this list
@@ -80,6 +80,10 @@ format: setup ## let ruff mend what it can
 bench: setup ## ratios measured in one run
 	@$(LOCAL) up >&2
 	@$(ROOT) $(RUN) -m bench
+
+faults: setup ## the fault table: what users see of each fault, what is lost, how it heals
+	@$(LOCAL) up >&2
+	@$(ROOT) $(RUN) -m bench.faults
 
 soak: setup ## load and faults at full size
 	@$(LOCAL) up >&2

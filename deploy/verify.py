@@ -14,7 +14,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import urllib3
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCRIPT = b"#!/bin/sh\n#SBATCH --job-name=verify --hold --time=1 --chdir=/ --output=/dev/null\ntrue\n"
+Subject = TypeVar("Subject")
 TEN_MEGABYTES = 10 * 1024 * 1024
 
 
@@ -247,10 +248,11 @@ ACCOUNT_CHECKS: tuple[Callable[[Stack], str], ...] = (
 )  # fmt: skip
 
 
-def run(name: str, check: Callable[[], str]) -> bool:
+def run(check: Callable[[Subject], str], subject: Subject) -> bool:
     """Run one check and print its line; tell whether it went well."""
+    name = check.__name__.replace("_", "-")
     try:
-        seen, passed = check(), True
+        seen, passed = check(subject), True
     except (CheckFailedError, ClientError, BotoCoreError) as exc:
         seen, passed = str(exc), False
     except (KeyError, ValueError, TypeError) as exc:
@@ -275,13 +277,13 @@ def main(argv: list[str] | None = None) -> int:
     api = Api(given.api.rstrip("/"), session)
     results = []
     for check in API_CHECKS:
-        results.append(run(check.__name__.replace("_", "-"), lambda check=check: check(api)))
+        results.append(run(check, api))
         if check is token and not results[-1]:
             print("all further checks need a token: see the access document (docs/deploy.md, who may be whom)")
             break
     if given.stack:
         stack = Stack(given.stack, session)
-        results += [run(check.__name__.replace("_", "-"), lambda check=check: check(stack)) for check in ACCOUNT_CHECKS]
+        results += [run(check, stack) for check in ACCOUNT_CHECKS]
     print(f"{sum(results)} of {len(results)} as they should be")
     return 0 if all(results) else 1
 
