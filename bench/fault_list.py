@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.head_node import replaced
+from bench.memory_limit import MemoryLimit
 from local import aws_emulator, cluster, principals, stacks
 from local.address import SLURMRESTD_PORT, address
 from local.process import Process, wait_until
@@ -34,6 +35,17 @@ class Fault:
     keeps_jobs: bool = True
     spares_slurmctld: bool = True
     replaces_head_node: bool = False
+
+
+def slurmrestd_pid() -> int:
+    """Give the process id, as this machine sees it, of the slurmrestd that is not for lists; 0 where there is none."""
+    for pid in cluster.pids():
+        # Processes come and go while one looks.
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"/slurmrestd\0" in command and f":{SLURMRESTD_PORT}".encode() in command:
+                return pid
+    return 0
 
 
 def run(*argv: str) -> str:
@@ -89,20 +101,19 @@ def _done(*argv: str) -> Iterator[None]:
 
 @contextmanager
 def _out_of_memory() -> Iterator[None]:
-    """Lower slurmrestd's limit below what it has, as a job list too large for it does."""
-    before = run("systemctl", "show", "--property=NRestarts", "--value", "slurmrestd").strip()
-    run("systemctl", "set-property", "--runtime", "slurmrestd", "MemoryMax=4M")
-    try:
-        wait_until(
-            lambda: run("systemctl", "show", "--property=NRestarts", "--value", "slurmrestd").strip() != before,
-            "slurmrestd to be ended by its memory limit", 20,
-        )  # fmt: skip
+    """End slurmrestd by a memory limit, again and again, as job lists that are too large for it do."""
+    with MemoryLimit("1M", slurmrestd_pid) as limit:
+        wait_until(lambda: _asked_for_much() and limit.kills() > 0, "slurmrestd to be ended by its memory limit", 20)
         yield
-    finally:
-        run("systemctl", "revert", "slurmrestd")
-        run("rm", "-rf", "/run/systemd/system.control/slurmrestd.service.d")
-        run("systemctl", "daemon-reload")
-        run("systemctl", "restart", "slurmrestd")
+
+
+def _asked_for_much() -> bool:
+    """Ask slurmrestd for what takes memory; who asks sees the connection break."""
+    with contextlib.suppress(OSError), socket.create_connection((address(), SLURMRESTD_PORT), timeout=2) as connection:
+        connection.settimeout(2)
+        connection.sendall(b"GET /openapi/v3 HTTP/1.1\r\nHost: x\r\nX-SLURM-USER-TOKEN: x\r\n\r\n")
+        connection.recv(1)
+    return True
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """The fault table: one fault after the other on the running stack, and what users saw: ``python -m bench.faults``.
 
 While a fault lasts, five requests are sent again and again: a token, the list of jobs, one job, slurmrestd's own
-answer, and a submit with an Idempotency-Key of its own each time. Then it is lifted, as the table's last column says, and the
-clock runs until all five are answered as before. At the end every submit is sent again until it has its answer, and the
-jobs in Slurm are counted: as many as keys, or something was lost or doubled.
+answer, and a submit with an Idempotency-Key of its own each time. Then it is lifted, as the table's last column says,
+and the clock runs until all five are answered as before. At the end every submit is sent again until it has its answer,
+and the jobs in Slurm are counted: as many as keys, or something was lost or doubled.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Answers:
 
     def text(self) -> str:
         """Give how often there was which status, and the longest time of each."""
-        return " ".join(
-            f"{len(taken)} x {status} in {max(taken):.1f} s," for status, taken in sorted(self.seconds.items())
+        return ", ".join(
+            f"{len(taken)} x {status} in {max(taken):.1f} s" for status, taken in sorted(self.seconds.items())
         )  # fmt: skip
 
 

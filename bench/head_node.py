@@ -28,6 +28,8 @@ _GONE = (
     "etc/slurm-gateway",
     "var/lib/slurm-gateway",
     "etc/systemd/system/slurmrestd.service",
+    "etc/systemd/system/slurmrestd-lists.service",
+    "etc/systemd/system/multi-user.target.wants/slurmrestd-lists.service",
     "etc/systemd/system/multi-user.target.wants/slurmrestd.service",
 )
 
@@ -51,7 +53,8 @@ def replaced() -> Iterator[None]:
     cluster.stop()
     # AWS takes an instance that is terminated out of its target groups.
     ec2.terminate_instances(InstanceIds=[old])
-    elb.deregister_targets(TargetGroupArn=requirements["TargetGroupArn"], Targets=[{"Id": old}])
+    for group in _groups(requirements):
+        elb.deregister_targets(TargetGroupArn=group, Targets=[{"Id": old}])
     try:
         yield
     finally:
@@ -67,6 +70,7 @@ def replaced() -> Iterator[None]:
         cluster.configure(
             keys_parameter=requirements["KeysParameterName"],
             target_group_arn=requirements["TargetGroupArn"],
+            lists_target_group_arn=requirements["ListsTargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
             instance_id=made["Instances"][0]["InstanceId"],
             arguments=(
@@ -105,6 +109,11 @@ def put_back() -> None:
     for reservation in found["Reservations"]:
         for instance in reservation["Instances"]:
             target = {"Id": instance["InstanceId"]}
-            elb.deregister_targets(TargetGroupArn=requirements["TargetGroupArn"], Targets=[target])
+            for group in _groups(requirements):
+                elb.deregister_targets(TargetGroupArn=group, Targets=[target])
             ec2.terminate_instances(InstanceIds=[target["Id"]])
     subprocess.run([sys.executable, "-m", "local", "up"], cwd=CHECKOUT, check=True, capture_output=True)
+
+
+def _groups(requirements: dict[str, str]) -> list[str]:
+    return [requirements["TargetGroupArn"], requirements["ListsTargetGroupArn"]]

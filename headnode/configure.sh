@@ -16,6 +16,8 @@ root, as ParallelCluster's OnNodeConfigured script or by hand; running it again 
   --listen-address ADDRESS    address slurmrestd listens on (default: 0.0.0.0; its unit filters who gets in)
   --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
+  --lists-target-group-arn ARN  target group of a second slurmrestd, on the next port, for lists of all jobs (default: none)
+  --lists-memory-max SIZE     its memory limit (default: 1G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
   --canary-user NAME          the canary's user, made without home and shell where it is missing (default: none)
   --slurm-prefix DIR          where Slurm is installed (default: /opt/slurm)
@@ -31,14 +33,15 @@ TEXT
 
 # Each option sets the variable of its name: --slurm-etc sets slurm_etc.
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
-memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
+memory_max=2G lists_target_group_arn='' lists_memory_max=1G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
 instance_id='' region='' environment_file='' source='' canary_user=''
 while (($# > 0)); do
   case $1 in
     --help) usage && exit 0 ;;
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
-      --region | --environment-file | --source | --canary-user)
+      --region | --environment-file | --source | --canary-user | \
+      --lists-target-group-arn | --lists-memory-max)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -92,6 +95,7 @@ check_arguments() {
   ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"
   [[ $slurmdbd =~ ^(auto|yes|no)$ ]] || fail "--slurmdbd takes auto, yes or no, not $slurmdbd"
   [[ $memory_max =~ ^[0-9]+[KMGT%]?$ ]] || fail "--memory-max takes a size such as 2G, not $memory_max"
+  [[ $lists_memory_max =~ ^[0-9]+[KMGT%]?$ ]] || fail "--lists-memory-max takes a size such as 1G, not $lists_memory_max"
   [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
   [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
   [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
@@ -145,6 +149,7 @@ write_settings() {
 AWS_REGION=$region
 KEYS_PARAMETER=$keys_parameter
 TARGET_GROUP_ARN=$target_group_arn
+LISTS_TARGET_GROUP_ARN=$lists_target_group_arn
 INSTANCE_ID=$instance_id
 PORT=$port
 SLURM_PREFIX=$SLURM_PREFIX
@@ -255,25 +260,33 @@ openapi_plugins() {
 
 # Sets units_changed to yes when one of them did.
 install_units() {
-  local unit listen=$listen_address
+  local unit file own_port own_memory listen=$listen_address
+  local units=(slurmrestd.service slurm-gateway-{keys,register}.{service,timer})
+  # A list of all jobs takes memory by the job: who asks for one shall not end the requests of the others.
+  [[ -z $lists_target_group_arn ]] || units+=(slurmrestd-lists.service)
   units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
-  for unit in slurmrestd.service slurm-gateway-{keys,register}.{service,timer}; do
+  for unit in "${units[@]}"; do
+    file=$unit own_port=$port own_memory=$memory_max threads=20
+    if [[ $unit == slurmrestd-lists.service ]]; then
+      file=slurmrestd.service own_port=$((port + 1)) own_memory=$lists_memory_max threads=2
+    fi
     # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
     allowed=$(allowed_addresses)
     plugins=$(openapi_plugins)
     replace_file "/etc/systemd/system/$unit" 0644 root:root < <(
-      sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$port|g" \
-        -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$memory_max|g" \
+      sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$own_port|g" -e "s|@THREADS@|$threads|g" \
+        -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$own_memory|g" \
         -e "s|@MAX_CONNECTIONS@|$max_connections|g" -e "s|@OPENAPI_PLUGINS@|$plugins|g" \
-        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" "$here/$unit"
+        -e "s|@ALLOWED_ADDRESSES@|$allowed|g" "$here/$file"
     )
     [[ $replaced == no ]] || units_changed=yes
   done
 }
 
 start_units() {
-  local timers=(slurm-gateway-keys.timer)
+  local timers=(slurm-gateway-keys.timer) daemons=(slurmrestd.service)
+  [[ -z $lists_target_group_arn ]] || daemons+=(slurmrestd-lists.service)
   if [[ -n $target_group_arn ]]; then
     timers+=(slurm-gateway-register.timer)
   else
@@ -281,12 +294,12 @@ start_units() {
   fi
   if [[ $units_changed == yes ]]; then
     "$SYSTEMCTL" daemon-reload
-    "$SYSTEMCTL" enable --quiet slurmrestd.service "${timers[@]}"
-    "$SYSTEMCTL" restart slurmrestd.service "${timers[@]}" || fail 'slurmrestd did not start: see journalctl -u slurmrestd'
+    "$SYSTEMCTL" enable --quiet "${daemons[@]}" "${timers[@]}"
+    "$SYSTEMCTL" restart "${daemons[@]}" "${timers[@]}" || fail 'slurmrestd did not start: see journalctl -u slurmrestd'
     say "slurmrestd is restricted to:$(sed -n 's/^IPAddressAllow=/ /p' /etc/systemd/system/slurmrestd.service)"
   else
-    "$SYSTEMCTL" enable --quiet slurmrestd.service "${timers[@]}"
-    "$SYSTEMCTL" start slurmrestd.service "${timers[@]}"
+    "$SYSTEMCTL" enable --quiet "${daemons[@]}" "${timers[@]}"
+    "$SYSTEMCTL" start "${daemons[@]}" "${timers[@]}"
   fi
 }
 

@@ -32,7 +32,12 @@ UNITS = (
     "munge.service", "mariadb.service", "accounting-database.service", "slurmdbd.service", "slurmctld.service",
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
-CONFIGURED_UNITS = ("slurmrestd.service", "slurm-gateway-keys.timer", "slurm-gateway-register.timer")
+CONFIGURED_UNITS = (
+    "slurmrestd.service",
+    "slurmrestd-lists.service",
+    "slurm-gateway-keys.timer",
+    "slurm-gateway-register.timer",
+)
 
 
 class ClusterError(Exception):
@@ -99,6 +104,7 @@ def configure(
     keys_parameter: str,
     environment: Mapping[str, str],
     target_group_arn: str | None = None,
+    lists_target_group_arn: str | None = None,
     instance_id: str | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
@@ -123,6 +129,8 @@ def configure(
     ]  # fmt: skip
     if target_group_arn is not None and instance_id is not None:
         argv += ["--target-group-arn", target_group_arn, "--instance-id", instance_id]
+    if lists_target_group_arn is not None:
+        argv += ["--lists-target-group-arn", lists_target_group_arn]
     sys.stdout.flush()
     command = _machine(release).command([*argv, *arguments])
     status = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode

@@ -54,6 +54,7 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
         cluster.configure(
             keys_parameter=requirements["KeysParameterName"],
             target_group_arn=requirements["TargetGroupArn"],
+            lists_target_group_arn=requirements["ListsTargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
             instance_id=stacks.head_node_instance_id(requirements),
             arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER),
