@@ -125,7 +125,8 @@ def updates_change_what_they_say_and_leave_the_access_document(clone: Path, envi
     below = described("slurm-gateway-requirements", clone, environment)
 
     run('make deploy-requirements OPTIONS="ScriptDays=30"', clone, environment)
-    run('make deploy-api OPTIONS="LogRetentionDays=30 Canary=false"', clone, environment)
+    # What `make deploy-api` does once it has built, which was a moment ago.
+    run("sam deploy --parameter-overrides LogRetentionDays=30 Canary=false", clone, environment)
 
     after = described("slurm-gateway", clone, environment)
     gone = before.keys() - after.keys()
@@ -159,7 +160,8 @@ def a_second_cluster_in_the_same_network_collides_with_nothing(clone: Path, envi
         clone,
         environment,
     )
-    run("make deploy-api STACK=genomics-requirements API_STACK=genomics", clone, environment)
+    deploy = "sam deploy --stack-name genomics --parameter-overrides RequirementsStack=genomics-requirements"
+    run(deploy, clone, environment)
     run("make cluster-config STACK=genomics-requirements CLUSTER=genomics-cluster", clone, environment)
 
     second = described("genomics-requirements", clone, environment)

@@ -27,6 +27,7 @@ OUTPUTS = {
     "HeadNodePolicyArn": "arn:aws:iam::123456789012:policy/slurm-gateway-requirements-HeadNodePolicy-0A1B",
     "HeadNodeSecurityGroupId": "sg-0123456789abcdef0",
     "HeadNodeSubnetId": "subnet-0123456789abcdef0",
+    "ListsTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/lists/0123456789abcdef",
     "KeysParameterName": "/slurm-gateway/slurm-gateway-requirements/signing-keys",
     "SlurmrestdPort": "6830",
     "TargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/slurm/0123456789abcdef",
@@ -114,7 +115,15 @@ def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
 
     options = [item for item in given if item.startswith("--")]
 
-    assert options == ["--keys-parameter", "--target-group-arn", "--allow-cidrs", "--port", "--canary-user", "--source"]
+    assert options == [
+        "--keys-parameter",
+        "--target-group-arn",
+        "--lists-target-group-arn",
+        "--allow-cidrs",
+        "--port",
+        "--canary-user",
+        "--source",
+    ]
     assert [option for option in options if option not in script] == []
     assert all(isinstance(item, str) for item in given)
 

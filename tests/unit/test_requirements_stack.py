@@ -76,14 +76,14 @@ def test_only_vpc_link_and_jobs_function_to_load_balancer_to_head_node_may_talk(
         (link, balancer, 80, 80),
         (link, balancer, 443, 443),
         (jobs, balancer, 80, 80),
-        (balancer, head_node, 6830, 6830),
+        (balancer, head_node, 6830, 6831),
     }
     assert rules("AWS::EC2::SecurityGroupIngress", "SourceSecurityGroupId") == {
         (balancer, link, 80, 80),
         (balancer, link, 443, 443),
         (balancer, jobs, 80, 80),
         (balancer, jobs, 443, 443),
-        (head_node, balancer, 6830, 6830),
+        (head_node, balancer, 6830, 6831),
     }
 
 
@@ -211,8 +211,9 @@ def test_the_bucket_takes_tls_only() -> None:
 
 def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
     allowed = {
-        (action, statement["Resource"])
+        (action, resource)
         for statement in head_node_policy().values()
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
 
@@ -220,6 +221,7 @@ def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
         ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameterKeysParameter"),
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
+        ("elasticloadbalancing:RegisterTargets", "ListsTargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
     }
 
