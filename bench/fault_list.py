@@ -37,13 +37,13 @@ class Fault:
     replaces_head_node: bool = False
 
 
-def slurmrestd_pid() -> int:
-    """Give the process id, as this machine sees it, of the slurmrestd that is not for lists; 0 where there is none."""
+def slurmrestd_pid(port: int = SLURMRESTD_PORT) -> int:
+    """Give the process id, as this machine sees it, of the slurmrestd at a port; 0 where there is none."""
     for pid in cluster.pids():
         # Processes come and go while one looks.
         with contextlib.suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"/slurmrestd\0" in command and f":{SLURMRESTD_PORT}".encode() in command:
+            if b"/slurmrestd\0" in command and f":{port}".encode() in command:
                 return pid
     return 0
 

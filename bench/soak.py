@@ -16,7 +16,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import submit_faults
+from bench import faults as fault_table
+from bench import mixed_load, submit_faults
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -75,6 +76,20 @@ def load(jobs: int, clients: int) -> int:
     return int(len(set(ids)) != jobs or found != jobs)
 
 
+def mixed(clients: int, minutes: float, listed: int) -> int:
+    """Run the mixed load with room for its jobs in slurmctld; print the figures."""
+    release = cluster.running_release() or cluster.DEFAULT_RELEASE
+    cluster.start(release, cluster.Settings(max_job_count=listed + 30_000))
+    cluster.wait_ready()
+    try:
+        result = mixed_load.run(clients=clients, seconds=minutes * 60, listed_jobs=listed)
+    finally:
+        cluster.start(release)
+        cluster.wait_ready()
+    print(*(f"  {line}" for line in result.lines()), sep="\n", flush=True)
+    return int(not result.is_exact() or bool(result.unwanted) or max(result.squeue) >= 1)
+
+
 def gateway_side() -> Side:
     """Give the gateway's side of the benchmarks with a fresh token."""
     env = stack_environment()
@@ -91,6 +106,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each part is killed")
     parser.add_argument("--jobs", type=int, default=2000, help="how many jobs are submitted")
+    parser.add_argument("--clients", type=int, default=64, help="how many clients of the mixed load there are")
+    parser.add_argument("--minutes", type=float, default=5, help="how long the mixed load lasts")
+    parser.add_argument("--listed", type=int, default=20_000, help="how many jobs others list meanwhile")
     parser.add_argument("--seed", type=int, default=1, help="which faults come when")
     arguments = parser.parse_args()
     try:
@@ -99,6 +117,10 @@ def main() -> int:
         print(*(f"  {line}" for line in once.lines()), sep="\n", flush=True)
         print("Load: submits through the gateway")
         lost = load(arguments.jobs, clients=8) | (not once.is_exact())
+        print("Mixed load, beside lists of very many jobs")
+        lost |= mixed(arguments.clients, arguments.minutes, arguments.listed)
+        print("Fault table")
+        lost |= fault_table.main([])
         print("Faults: kill -9, then make up")
         faults(arguments.rounds)
     finally:

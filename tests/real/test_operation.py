@@ -14,8 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from bench import faults, mixed_load
+from bench.fault_list import FAULTS, slurmrestd_pid
+from bench.memory_limit import MemoryLimit
 from local import aws_emulator, cluster, intrinsics, principals, stacks
-from local.address import LOG_DIRECTORY, SLURMRESTD_PORT, url
+from local.address import LISTS_PORT, LOG_DIRECTORY, SLURMRESTD_PORT, url
 from slurm_gateway import metrics
 from tests.real import alarm_evaluation
 from tests.real.alarm_evaluation import Point, embedded, lasting
@@ -269,3 +272,47 @@ def test_no_line_of_any_log_has_a_token(stack: Stack) -> None:
     written = "\n".join(log_lines(0)) + (LOG_DIRECTORY / "access.log").read_text()
 
     assert "eyJ" not in written
+
+
+# ---- faults and load, small ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["slurmrestd out of memory", "DynamoDB throttled", "KMS throttled"])
+def test_a_fault_loses_nothing_and_heals(stack: Stack, name: str) -> None:
+    [fault] = [fault for fault in FAULTS if fault.name == name]
+
+    row = faults.suffer(fault, seconds=1)
+
+    assert row.lost == "", row.lines()
+    assert row.healed < faults.HEALED_WITHIN
+
+
+def test_there_are_twenty_faults_at_least_and_each_has_its_name() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 20
+
+
+def test_a_mixed_load_beside_lists_loses_and_doubles_nothing(stack: Stack) -> None:
+    load = mixed_load.run(clients=8, seconds=5, listed_jobs=100)
+
+    assert load.is_exact(), load.lines()
+    assert load.unwanted == {}, load.lines()
+    assert load.lists["200"] > 0
+    assert load.peak < 2 << 30
+
+
+def test_a_list_too_large_for_its_memory_ends_lists_and_nothing_else(stack: Stack) -> None:
+    job = stack.submit("alice", hold=True)
+    stack.token("alice")
+    before = slurmrestd_pid()
+    with MemoryLimit("1M", lambda: slurmrestd_pid(LISTS_PORT)) as limit:
+        refused = wait_for(
+            lambda: answer if (answer := stack.slurm("alice", "GET", "jobs")).status_code != 200 else None,
+            "a list to find no memory", 60,
+        )  # fmt: skip
+        assert refused.status_code in (429, 502, 503)
+        wait_for(
+            lambda: stack.slurm("alice", "GET", "jobs").status_code and limit.kills() > 0, "the limit to end it", 60
+        )
+        assert stack.job("alice", job)["job_state"] == ["PENDING"]
+        assert slurmrestd_pid() == before
+    wait_for(lambda: stack.slurm("alice", "GET", "jobs").status_code == 200, "lists to be answered again")
