@@ -112,6 +112,11 @@ def put_back() -> None:
             for group in _groups(requirements):
                 elb.deregister_targets(TargetGroupArn=group, Targets=[target])
             ec2.terminate_instances(InstanceIds=[target["Id"]])
+    # Before it configures, `make up` waits for a slurmrestd that is there: at the address that it knows.
+    units = ["slurmrestd.service", "slurmrestd-lists.service"]
+    cluster.run(["systemctl", "disable", "--now", *units])
+    cluster.run(["rm", "--force", *(f"/etc/systemd/system/{unit}" for unit in units)])
+    cluster.run(["systemctl", "daemon-reload"])
     subprocess.run([sys.executable, "-m", "local", "up"], cwd=CHECKOUT, check=True, capture_output=True)
 
 

@@ -63,8 +63,8 @@ class Load:
             "slowest: " + ", ".join(f"{what} {taken:.1f} s" for what, taken in sorted(self.slowest.items())),
             f"{len(self.keys)} keys, {len(self.jobs)} jobs in Slurm" + ("" if self.is_exact() else ": LOST OR DOUBLED"),
             f"squeue {len(self.squeue)} times, slowest {max(self.squeue, default=0):.2f} s",
-            f"slurmrestd at most {self.peak >> 20} MiB; the one for lists {self.lists_peak >> 20} MiB, "
-            f"ended {self.lists_kills} times by its limit",
+            f"slurmrestd at most {self.peak >> 20} MiB",
+            f"the one for lists {self.lists_peak >> 20} MiB, ended {self.lists_kills} times by its limit",
             f"native lists of {self.listed_jobs} jobs by {_LISTERS} others: "
             + ", ".join(f"{count} {what}" for what, count in sorted(self.lists.items())),
         ]
