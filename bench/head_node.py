@@ -103,6 +103,8 @@ def _wipe(root: Path) -> None:
 
 def put_back() -> None:
     """Let the first address have the head node again: the successor goes, and `make up` heals the stack."""
+    # Or it would register itself again.
+    cluster.run(["systemctl", "stop", "slurm-gateway-register.timer", "slurm-gateway-register.service"])
     requirements = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
     ec2, elb = (aws_emulator.client(service, principals.administrator()) for service in ("ec2", "elbv2"))
     found = ec2.describe_instances(Filters=[{"Name": "private-ip-address", "Values": [new_address()]}])

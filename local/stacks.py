@@ -187,10 +187,16 @@ def targets(target_group_arn: str) -> list[tuple[str, int]]:
     instances = [target for target, _ in registered if target.startswith("i-")]
     hosts: dict[str, str] = {}
     if instances:
-        found = aws_emulator.client("ec2", administrator).describe_instances(InstanceIds=instances)
+        # By a filter: an instance that is gone is no error, and on AWS no target either.
+        wanted = [{"Name": "instance-id", "Values": instances}, {"Name": "instance-state-name", "Values": ["running"]}]
+        found = aws_emulator.client("ec2", administrator).describe_instances(Filters=wanted)
         for reservation in found["Reservations"]:
             hosts |= {item["InstanceId"]: item["PrivateIpAddress"] for item in reservation["Instances"]}
-    return [(hosts.get(target, target), port) for target, port in registered]
+    return [
+        (hosts.get(target, target), port)
+        for target, port in registered
+        if target in hosts or not target.startswith("i-")
+    ]
 
 
 def target_group() -> dict[str, Any]:
