@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,10 +85,16 @@ class User:
     def settle(self, longest: float = 120.0) -> int:
         """Send every submit again until it is answered; give how many are not."""
         deadline = time.monotonic() + longest
-        for key in [key for key, job in self.keys.items() if not job]:
+
+        def repeat(key: str) -> None:
             while not self.keys[key] and time.monotonic() < deadline:
                 if self.ask("submit", key) != "201":
                     time.sleep(_PAUSE)
+
+        if unanswered := [key for key, job in self.keys.items() if not job]:
+            # Beside each other: each may have to watch Slurm for 15 s before it knows.
+            with ThreadPoolExecutor(len(unanswered)) as pool:
+                list(pool.map(repeat, unanswered))
         return sum(not job for job in self.keys.values())
 
     def _headers(self) -> dict[str, str]:

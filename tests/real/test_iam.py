@@ -106,6 +106,10 @@ CALLS: dict[str, Call] = {
     "read the public key": get_public_key("SigningKeyArn"),
     "read a rotated public key": get_public_key("RotatedKey"),
     "read a public key without the tag": get_public_key("UntaggedKey"),
+    "see how old the key is": lambda client, names: client("kms").describe_key(KeyId=names["SigningKeyArn"]),
+    "see how old a key without the tag is": lambda client, names: client("kms").describe_key(
+        KeyId=names["UntaggedKey"]
+    ),
     "sign": sign("SigningKeyArn"),
     "sign with a rotated key": sign("RotatedKey"),
     "sign with a key without the tag": sign("UntaggedKey"),
@@ -130,6 +134,9 @@ CALLS: dict[str, Call] = {
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
+    "register a target for lists": lambda client, names: client("elbv2").register_targets(
+        TargetGroupArn=names["ListsTargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names), "Port": 6831}]
+    ),
     "see the target's health": lambda client, names: client("elbv2").describe_target_health(
         TargetGroupArn=names["TargetGroupArn"]
     ),
@@ -151,7 +158,9 @@ ALLOWED: dict[str, set[str]] = {
         "read a rotated public key",
         "read the head node's scripts",
         "register a target",
+        "register a target for lists",
     },
+    "CanaryFunction": {"read the key list", "see how old the key is"},
     "alice": set(),
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.
