@@ -27,6 +27,7 @@ class Fault:
     """A fault: `made` causes it, and lifts it at the end where it does not go by itself.
 
     `heals` says what puts it right. `keeps_jobs` and `spares_slurmctld` say what must be as before.
+    `waits` is for how many seconds nothing is submitted before it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Fault:
     keeps_jobs: bool = True
     spares_slurmctld: bool = True
     replaces_head_node: bool = False
+    waits: float = 0.0
 
 
 def slurmrestd_pid(port: int = SLURMRESTD_PORT) -> int:
@@ -206,7 +208,8 @@ FAULTS = (
     Fault("slurmrestd out of memory", _out_of_memory, "systemd; the limit put back"),
     Fault("slurmrestd's connections all taken", _connections_taken, "connections closed"),
     Fault("slurmctld stopped", partial(_stopped, "slurmctld"), _START, spares_slurmctld=False),
-    Fault("slurmctld killed", partial(_killed, "slurmctld", start=True), _START, spares_slurmctld=False),
+    # What a slurmctld that is killed was told in its last seconds is lost, for it writes its state every five.
+    Fault("slurmctld killed", partial(_killed, "slurmctld", start=True), _START, spares_slurmctld=False, waits=7),
     Fault("slurmctld hung", partial(_hung, "slurmctld"), "goes on"),
     Fault("slurmctld restarted", partial(_done, "systemctl", "restart", "slurmctld"), "by itself",
           spares_slurmctld=False),

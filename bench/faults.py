@@ -143,6 +143,7 @@ def suffer(fault: Fault, seconds: float) -> Row:
     """Cause a fault for a while and lift it; give its row."""
     user = User(f"fault-{os.getpid()}-{uuid.uuid4().hex[:6]}")
     user.prepare()
+    time.sleep(fault.waits)
     pid = slurmctld_pid()
     seen: dict[str, Answers] = {kind: Answers() for kind in _WANTED}
     over = threading.Event()
