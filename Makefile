@@ -20,7 +20,7 @@ LOCAL  := $(ROOT) $(RUN) -m local
 PYTEST := $(ROOT) $(RUN) -m pytest
 TOOLS  := .local/tools/.ready
 
-.PHONY: help setup demo up down status token test test-unit test-real lint format bench faults soak clean \
+.PHONY: help setup demo up down status token access-check test test-unit test-real lint format bench faults soak clean \
   deploy-requirements cluster-config deploy-cluster deploy-api verify-on-aws
 
 help: ## this list
@@ -63,6 +63,9 @@ status: setup ## what runs, and where
 token: setup ## USER=alice: print a Slurm token, nothing else
 	@$(RUN) -m local token $(USER)
 
+access-check: setup ## FILE=access.yaml: is an access document valid, and if not, what is wrong on which line
+	@PYTHONPATH=src $(RUN) -m slurm_gateway.access check "$(FILE)"
+
 test: lint test-unit test-real ## everything, set-up included
 
 test-unit: setup $(TOOLS)
@@ -71,7 +74,7 @@ test-unit: setup $(TOOLS)
 test-real: setup $(TOOLS)
 	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
 
-lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, checkov, shellcheck
+lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, parliament, checkov, shellcheck
 	@local/lint
 
 format: setup ## let ruff mend what it can

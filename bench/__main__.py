@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from bench import cold_start, jobs, native, verify
+from bench import client, cold_start, jobs, native, verify
 from bench.clients import stack_environment
 from local import principals
 from local.address import CHECKOUT
@@ -27,6 +27,8 @@ def main() -> int:
         slow = cold_start.main()
         print()
         slow |= verify.main()
+        print()
+        slow |= client.main()
         print()
         return slow | jobs.main()
     finally:

@@ -14,6 +14,8 @@ added, each because of a gap in ministack:
   secret.
 * Its CloudFormation lacks some resource types, and its IAM some condition keys: see
   local/cloudformation_types.py and local/iam_conditions.py.
+* What it does otherwise than AWS between an object and a function: see local/event_path.py. Metrics that functions
+  write into their logs: see local/embedded_metrics.py.
 * It forgets STS sessions when it stops. Here they are stored with the rest, for the head node has one.
 * It waits 50 ms for log lines of a function that wrote none, at every call. Here it waits 10 ms.
 """
@@ -35,7 +37,7 @@ from ministack import app as ministack
 from ministack.core import iam_evaluator, lambda_runtime, persistence, responses, router
 from ministack.services import cloudformation, lambda_svc, sts
 
-from local import aws_faults, cloudformation_types, iam_conditions
+from local import aws_faults, cloudformation_types, embedded_metrics, event_path, iam_conditions
 from local.aws_emulator import ACCOUNT, REGION, SECRET_HEADER
 
 if TYPE_CHECKING:
@@ -267,6 +269,8 @@ async def _serve() -> None:
 if __name__ == "__main__":
     cloudformation_types.register()
     iam_conditions.correct()
+    event_path.correct()
+    embedded_metrics.read()
     _keep_sessions()
     _wait_less_for_logs()
     asyncio.run(_serve())

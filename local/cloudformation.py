@@ -67,6 +67,7 @@ def _template_source(stack: str, body: str) -> dict[str, str]:
     s3.create_bucket(Bucket=ARTIFACTS_BUCKET)
     key = f"{stack}.template"
     s3.put_object(Bucket=ARTIFACTS_BUCKET, Key=key, Body=body.encode())
+    # With the bucket in the path: ministack 1.5.33 does not find it in the name.
     return {"TemplateURL": f"https://s3.{REGION}.amazonaws.com/{ARTIFACTS_BUCKET}/{key}"}
 
 

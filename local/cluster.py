@@ -33,11 +33,11 @@ UNITS = (
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
 CONFIGURED_UNITS = (
-    "slurmrestd.service",
-    "slurmrestd-lists.service",
-    "slurm-gateway-keys.timer",
-    "slurm-gateway-register.timer",
-)
+    "slurmrestd.service", "slurmrestd-lists.service",
+    "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
+    "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-credentials.timer",
+    "slurm-gateway-users.timer", "slurm-gateway-users.path",
+)  # fmt: skip
 
 
 class ClusterError(Exception):
@@ -55,8 +55,10 @@ class Settings:
 def ensure_rootfs(release: str = DEFAULT_RELEASE) -> Path:
     """Make the root file system of a Slurm release unless it is there, and give its directory.
 
-    Takes the release ("24.11" or "26.05"). Raises RootfsError.
+    Takes the release ("24.11" or "26.05"). One that was made with other packages is made anew. Raises RootfsError.
     """
+    if rootfs.is_outdated(release) and running_release() == release:
+        stop()
     return rootfs.ensure(release)
 
 
@@ -102,6 +104,9 @@ def start(release: str = DEFAULT_RELEASE, settings: Settings | None = None) -> N
 def configure(
     *,
     keys_parameter: str,
+    event_bus: str,
+    bucket: str,
+    orders_queue: str,
     environment: Mapping[str, str],
     target_group_arn: str | None = None,
     lists_target_group_arn: str | None = None,
@@ -110,7 +115,8 @@ def configure(
 ) -> None:
     """Run ``headnode/configure.sh`` on the head node, as OnNodeConfigured does on a ParallelCluster one.
 
-    Takes the name of the SSM parameter that lists the signing keys, the environment of the AWS CLI there
+    Takes the name of the SSM parameter that lists the signing keys, those of the event bus and the bucket, the URL of
+    the queue of orders, the environment of AWS there
     (AWS_ENDPOINT_URL, AWS_REGION and the head node's credentials), the load balancer's target group with the instance
     id to register in it, and any further arguments of the script. Its output goes to standard output. Raises
     ClusterError when it fails.
@@ -124,7 +130,9 @@ def configure(
     environment_file.touch(mode=0o600)
     environment_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     argv = [
-        "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--port", str(SLURMRESTD_PORT),
+        "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--event-bus", event_bus,
+        "--bucket", bucket, "--orders-queue", orders_queue, "--shared-directories", "/home",
+        "--python", "/usr/bin/python3", "--port", str(SLURMRESTD_PORT),
         "--listen-address", address(), "--environment-file", "/root/headnode.environment",
     ]  # fmt: skip
     if target_group_arn is not None and instance_id is not None:

@@ -9,7 +9,7 @@ know every directive used here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,12 +62,16 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A listener rule that answers itself: which paths (``*`` and ``?`` stand for anything), and with what."""
+    """A listener rule that answers itself, and with what.
 
-    paths: tuple[str, ...]
+    It is for ``paths`` (``*`` and ``?`` stand for anything), or for requests that have a ``header``, with any value.
+    """
+
     status: int
     content_type: str
     text: str
+    paths: tuple[str, ...] = ()
+    header: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,28 +137,33 @@ def _priority(rule: Mapping[str, Any]) -> int:
 
 
 def _rule(rule: Mapping[str, Any]) -> Refusal | Forward:
-    """Read a rule of one path-pattern condition, and one fixed response or one target group; no other is known here.
+    """Read a rule of one condition, and one fixed response or, by its path, one target group; no other is known here.
 
     Refusals are looked at first, which is so only where their priorities are the lower numbers.
     """
     match rule:
         case {
-            "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}],
+            "Conditions": [dict(condition)],
             "Actions": [{"Type": "fixed-response", "FixedResponseConfig": dict(answer)}],
         }:
-            return Refusal(
-                paths=tuple(str(path) for path in paths),
+            refusal = Refusal(
                 status=int(answer["StatusCode"]),
                 content_type=str(answer["ContentType"]),
                 text=str(answer["MessageBody"]),
             )
+            match condition:
+                case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}:
+                    return replace(refusal, paths=tuple(str(path) for path in paths))
+                case {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": str(name), "Values": ["*"]}}:
+                    return replace(refusal, header=name)
         case {
             "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}],
             "Actions": [{"Type": "forward", "TargetGroupArn": str(group)}],
         }:
             return Forward(tuple(str(path) for path in paths), group)
     raise UnknownSettingError(
-        f"ListenerRule {rule.get('Priority')}: only path-pattern with fixed-response or one target group is known"
+        f"ListenerRule {rule.get('Priority')}: known: path-pattern or any http-header, with fixed-response, or "
+        "path-pattern with one target group"
     )
 
 
@@ -235,9 +244,10 @@ def _frontend(balancer: LoadBalancer, host: str, port: int, *, has_targets: bool
     ]
     for refusal in balancer.refusals:
         expressions = " ".join(f"'^{_path_pattern(path)}$'" for path in refusal.paths)
+        concerned = f"req.fhdr({refusal.header}) -m found" if refusal.header else f"path -m reg {expressions}"
         lines.append(
             f"    http-request return status {refusal.status} content-type {refusal.content_type}"
-            f' string "{refusal.text}" hdr Server {SERVER} if {{ path -m reg {expressions} }}'
+            f' string "{refusal.text}" hdr Server {SERVER} if {{ {concerned} }}'
         )
     for number, forward in enumerate(balancer.forwards, 1):
         expressions = " ".join(f"'^{_path_pattern(path)}$'" for path in forward.paths)

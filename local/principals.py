@@ -1,4 +1,4 @@
-"""Who calls: the administrator, the principals alice, bob and mallory, and a role to assume.
+"""Who calls: the administrator, the principals alice, bob and mallory, and roles to assume.
 
 Their access keys lie under ``.local/state/aws/keys``, readable by their owner only. A key that the emulator
 no longer knows is made anew.
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ADMINISTRATOR = "administrator"
 NAMES = ("alice", "bob", "mallory")
 RESEARCHER_ROLE = "researcher"
+PIPELINE_ROLE = "pipeline"
+OPERATOR = "operator"
+_OPERATOR_ROLE = f"slurm-gateway-requirements-operator-{REGION}"
 KEYS = aws_emulator.DIRECTORY / "keys"
 WRITTEN_ACCESS_DOCUMENT = aws_emulator.DIRECTORY / "access.yaml"
 
@@ -48,6 +51,9 @@ rules:
   - name: canary
     principal: {{iam_role: "arn:aws:iam::{ACCOUNT}:role/slurm-gateway-canary-{REGION}"}}
     users: [{CANARY_USER}]
+inbox:
+  - {{rule: "alice-*", users: [alice]}}
+  - {{rule: "bob-*", users: [bob]}}
 """
 
 
@@ -69,13 +75,15 @@ def ensure(outputs: Mapping[str, str] | None = None) -> dict[str, tuple[str, str
 
     They may call POST /token of any API of this account, and nothing else of AWS. With the requirements
     stack's outputs it also writes the access document, unless an operator wrote another. The role
-    ``researcher``, which is mapped to bob, is made too.
+    ``researcher``, which is mapped to bob, is made too, and ``pipeline``, which may write the inbox.
     """
     iam = aws_emulator.client("iam", administrator())
     keys = {name: _user(name, _CALL_TOKEN, iam) for name in NAMES}
     ensure_role(RESEARCHER_ROLE, iam)
     iam.put_role_policy(RoleName=RESEARCHER_ROLE, PolicyName="own", PolicyDocument=_policy(_CALL_TOKEN))
     if outputs is not None:
+        ensure_role(PIPELINE_ROLE, iam)
+        iam.attach_role_policy(RoleName=PIPELINE_ROLE, PolicyArn=outputs["InboxWriterPolicyArn"])
         write_access_document(outputs["AccessParameterName"])
     aws_emulator.save()
     return {name: (key.access_key_id, key.secret_access_key) for name, key in keys.items()}
@@ -84,15 +92,16 @@ def ensure(outputs: Mapping[str, str] | None = None) -> dict[str, tuple[str, str
 def credentials(name: str) -> Credentials:
     """Give credentials by name.
 
-    ``administrator``, ``alice``, ``bob`` and ``mallory`` have access keys; ``researcher`` is a role, whose
-    session it gives. Raises PrincipalError for another name.
+    ``administrator``, ``alice``, ``bob`` and ``mallory`` have access keys; ``researcher``, ``pipeline`` and
+    ``operator`` are roles, whose session it gives. Raises PrincipalError for another name.
     """
     if name == ADMINISTRATOR:
         return administrator()
-    if name == RESEARCHER_ROLE:
-        return assume(RESEARCHER_ROLE, "local")
+    roles = {RESEARCHER_ROLE: RESEARCHER_ROLE, PIPELINE_ROLE: PIPELINE_ROLE, OPERATOR: _OPERATOR_ROLE}
+    if name in roles:
+        return assume(roles[name], "local")
     if name not in NAMES:
-        known = ", ".join((ADMINISTRATOR, *NAMES, RESEARCHER_ROLE))
+        known = ", ".join((ADMINISTRATOR, *NAMES, *roles))
         raise PrincipalError(f"there is no principal {name!r}; there are {known}")
     return _user(name, _CALL_TOKEN, aws_emulator.client("iam", administrator()))
 

@@ -58,7 +58,15 @@ class EdgeAuthorizer:
             metrics.answered(500, "keys-unavailable", request_id=events.request_id(event))
             raise
         # A function that answers from elsewhere than Slurm needs to know until when the token is good.
-        return {"isAuthorized": True, "context": {"user": claims.user, "expires_at": claims.expires_at}}
+        return {
+            "isAuthorized": True,
+            "context": {
+                "user": claims.user,
+                "expires_at": claims.expires_at,
+                "jti": claims.token_id,
+                "sees_everyones_jobs": claims.sees_everyones_jobs,
+            },
+        }
 
     def _admit(self, event: Mapping[str, Any]) -> Claims:
         headers = events.headers(event)

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,3 +65,26 @@ def emit(values: Mapping[str, float], *, by: Mapping[str, str] | None = None, **
 def answered(status: int, reason: str, **about: object) -> None:
     """Count an answer that is no success: a fault of ours or of what stands behind us, else a refusal."""
     emit({"Faults" if status >= 500 else "Refusals": 1}, by={"Reason": reason}, **about)
+
+
+def count(name: str, times: int = 1) -> dict[str, Any]:
+    """Return what makes a log line, given to it as `extra`, also say that something happened so many times."""
+    return counts({name: times})
+
+
+def counts(times: Mapping[str, int]) -> dict[str, Any]:
+    """Return what makes a log line also say of several things how often each happened, by function."""
+    return {
+        "_aws": {
+            "Timestamp": int(time.time() * 1000),
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [["function"]],
+                    "Metrics": [{"Name": name, "Unit": "Count"} for name in times],
+                }
+            ],
+        },
+        "function": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "none"),
+        **times,
+    }

@@ -107,7 +107,7 @@ class Router:
 
     def _answer(self, event: Mapping[str, Any], line: dict[str, Any], ends_at: float) -> Response:
         request = Request(caller.of_event(event), event, line, ends_at)
-        line["user"] = request.caller.user
+        line |= {"user": request.caller.user, "jti": request.caller.token_id}
         route = self._routes.get(str(event.get("routeKey", "")))
         if route is None:
             raise Problem(

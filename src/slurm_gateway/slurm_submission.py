@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import job as jobs
 from . import marker as markers
 from .job_id import JobId
-from .job_table import with_links
+from .job_table import Beside, with_links
 from .slurm_errors import SlurmProblem, SlurmRefused
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class SlurmSubmission:
     """A submission.Slurm for one caller and one request.
 
     `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
-    answer; `clock` gives Unix seconds.
+    answer; `clock` gives Unix seconds. `held` says that the job is held until we release it, which we do only once
+    its submit is settled. `marker` is the one that was sent or looked for last.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class SlurmSubmission:
         cluster: str,
         ends_at: float,
         clock: Callable[[], float],
+        held: bool = False,
     ) -> None:
         self._slurmrestd = slurmrestd
         self._versions = versions
@@ -54,9 +56,12 @@ class SlurmSubmission:
         self._cluster = cluster
         self._ends_at = ends_at
         self._clock = clock
+        self._held = held
+        self.marker = ""
 
     def submit(self, marker: str) -> Answer:
         """Send the job with the marker in its `extra` field."""
+        self.marker = marker
         timeout = max(1.0, min(_SUBMIT_TIMEOUT, self._ends_at - self._clock() - 2))
 
         def send(versions: tuple[str, ...]) -> tuple[Translation, Submitted]:
@@ -76,10 +81,11 @@ class SlurmSubmission:
             submitted_at=told.submitted if told else int(self._clock()),
         )
         notices = [*translation.notices, *submitted.messages]
-        return with_links(job, told.script if told else "") | {"notices": notices}
+        return with_links(job, Beside(told.script if told else "")) | {"notices": notices}
 
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
+        self.marker = marker
 
         def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
             path = f"/slurm/{versions[0]}/jobs/"
@@ -97,7 +103,7 @@ class SlurmSubmission:
             return None
         job = jobs.read(records, JobId(min(numbers)), self._cluster)
         told = markers.find(marker)
-        return with_links(job, told.script if told else "") | {"notices": []} if job else None
+        return with_links(job, Beside(told.script if told else "")) | {"notices": []} if job else None
 
     def answers(self) -> None:
         """Ask for a job that cannot be: slurmctld takes the list's locks and says so.
@@ -128,6 +134,9 @@ class SlurmSubmission:
                 # Also jobs that never became eligible to run count, by when they were submitted.
                 "usage_time_as_submit_time": "true",
             }
+            if self._held:
+                # It comes to no other end: nobody releases what nobody knows of.
+                query["state"] = "CANCELLED"
             path = f"/slurmdb/{versions[0]}/jobs/"
             answer = self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
             # Without accounting there is no such list, and an error says so.

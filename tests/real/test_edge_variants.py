@@ -264,7 +264,7 @@ def test_bearer_token_beside_the_pair_is_never_someone_else(stack: Stack, tokens
     headers = [*pair("alice", tokens.alice), ("Authorization", f"Bearer {tokens.bob}")]
     for _ in range(2):
         status, answer = ask(stack, "GET", JOBS_STATE, headers)
-        assert status == 401, answer  # slurmrestd takes one kind of authentication, not two
+        assert status == 401, answer
 
 
 def test_one_users_job_is_out_of_the_others_reach_whatever_is_sent(stack: Stack, tokens: Tokens) -> None:

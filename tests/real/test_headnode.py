@@ -65,6 +65,9 @@ class KeyList:
 def configure_again(requirements: dict[str, str]) -> None:
     cluster.configure(
         keys_parameter=requirements["KeysParameterName"],
+        event_bus=requirements["EventBusName"],
+        bucket=requirements["BucketName"],
+        orders_queue=requirements["HeadNodeQueueUrl"],
         target_group_arn=requirements["TargetGroupArn"],
         lists_target_group_arn=requirements["ListsTargetGroupArn"],
         environment=stacks.head_node_environment(requirements),

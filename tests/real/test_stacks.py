@@ -104,6 +104,7 @@ print(json.dumps(sorted({owner for name in loaded for owner in owners.get(name, 
         "AWS_DEFAULT_REGION": REGION,
         "KEYS_PARAMETER": "/k",
         "ACCESS_PARAMETER": "/a",
+        "BUCKET": "a-bucket",
         "ALLOW_HEAD_NODE_TOKENS": "false",
         "DEFAULT_USER_SUDO": "true",
     }

@@ -141,6 +141,28 @@ def test_a_rule_with_a_fixed_response_answers_before_any_target() -> None:
     ) in made
 
 
+def test_a_rule_for_a_header_answers_whatever_its_value() -> None:
+    rule = {
+        "Priority": 1,
+        "Conditions": [
+            {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "Authorization", "Values": ["*"]}}
+        ],
+        "Actions": [
+            {
+                "Type": "fixed-response",
+                "FixedResponseConfig": {"StatusCode": "401", "ContentType": "text/plain", "MessageBody": "No."},
+            }
+        ],
+    }
+
+    made = lines(read_load_balancer(BALANCER, GROUP, [rule]), ("h", 1))
+
+    assert (
+        'http-request return status 401 content-type text/plain string "No." hdr Server awselb/2.0'
+        " if { req.fhdr(Authorization) -m found }"
+    ) in made
+
+
 def test_a_rule_of_another_kind_is_refused() -> None:
     with pytest.raises(UnknownSettingError, match="ListenerRule 2"):
         read_load_balancer(BALANCER, GROUP, [{"Priority": 2, "Conditions": [], "Actions": [{"Type": "forward"}]}])

@@ -23,7 +23,9 @@ OUTPUTS = {
     "BucketName": "slurm-gateway-requirements-bucket-0a1b2c3d4e5f",
     "ComputeSubnetId1": "subnet-0123456789abcdef0",
     "ComputeSubnetId2": "subnet-0123456789abcdef1",
+    "EventBusName": "slurm-gateway-requirements-events",
     "GatewaySubnetCidrs": "10.0.1.0/27,10.0.1.32/27",
+    "HeadNodeQueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/requirements-HeadNodeQueue-0A",
     "HeadNodePolicyArn": "arn:aws:iam::123456789012:policy/slurm-gateway-requirements-HeadNodePolicy-0A1B",
     "HeadNodeSecurityGroupId": "sg-0123456789abcdef0",
     "HeadNodeSubnetId": "subnet-0123456789abcdef0",
@@ -117,11 +119,15 @@ def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
 
     assert options == [
         "--keys-parameter",
+        "--event-bus",
+        "--bucket",
+        "--orders-queue",
         "--target-group-arn",
         "--lists-target-group-arn",
         "--allow-cidrs",
         "--port",
         "--canary-user",
+        "--users-object",
         "--source",
     ]
     assert [option for option in options if option not in script] == []

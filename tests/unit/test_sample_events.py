@@ -7,16 +7,19 @@ import re
 from typing import Any
 
 import pytest
-from templates_under_test import api_body, operations
+from templates_under_test import ISSUERS, api_body, operations
 
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-# The schedule's is of another shape than API Gateway's.
+# The schedule's and the inbox's are of other shapes than API Gateway's.
 SCHEDULED = CHECKOUT / "events" / "canary.json"
-EVENTS = [path for path in sorted((CHECKOUT / "events").glob("*.json")) if path != SCHEDULED]
+EVENTS = sorted(
+    path for path in (CHECKOUT / "events").glob("*.json") if path != SCHEDULED and not path.name.startswith("inbox-")
+)
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
-TOKEN_EVENTS = [path for path in EVENTS if path.name.startswith("token-")]
+IAM_EVENTS = [path for path in EVENTS if path.name.startswith("token-iam-")]
+OIDC_EVENTS = [path for path in EVENTS if path.name.startswith("token-oidc-")]
 
 
 def read(path: Any) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def read(path: Any) -> dict[str, Any]:
 
 
 def test_there_is_an_event_for_every_route() -> None:
-    assert {read(path)["routeKey"] for path in EVENTS} == set(operations())
+    assert {read(path)["routeKey"] for path in EVENTS} == set(operations(**ISSUERS))
 
 
 def test_there_is_an_authorizer_event_for_every_route_that_it_guards() -> None:
@@ -65,7 +68,16 @@ def test_an_authorizer_event_holds_the_identity_sources_that_the_template_names(
     assert event["type"] == "REQUEST"
 
 
-@pytest.mark.parametrize("path", TOKEN_EVENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", OIDC_EVENTS, ids=lambda path: path.name)
+def test_an_oidc_event_has_every_claim_as_text(path: Any) -> None:
+    claims = read(path)["requestContext"]["authorizer"]["jwt"]["claims"]
+
+    assert events.oidc_claims(read(path)) == claims
+    assert claims["iss"] in ISSUERS.values()
+    assert events.iam_caller(read(path)) is None
+
+
+@pytest.mark.parametrize("path", IAM_EVENTS, ids=lambda path: path.name)
 def test_a_token_event_names_the_iam_caller(path: Any) -> None:
     assert re.fullmatch(r"arn:aws:(iam|sts)::000000000000:.+", events.iam_caller(read(path)) or "")
 
