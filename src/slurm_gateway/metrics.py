@@ -33,7 +33,6 @@ UNITS = {
     "SigningKeyAgeDays": "Count",
     "CanaryFailures": "Count",
     "CanaryDuration": "Milliseconds",
-    "JobsEnded": "Count",
     "FeedLag": "Seconds",
     "InboxJobs": "Count",
     "InboxKnown": "Count",

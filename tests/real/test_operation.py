@@ -21,6 +21,7 @@ from local import aws_emulator, cluster, intrinsics, principals, stacks
 from local.address import LISTS_PORT, LOG_DIRECTORY, SLURMRESTD_PORT, url
 from slurm_gateway import metrics
 from tests.real import alarm_evaluation
+from tests.real.access import access_document_kept, put_access_document, start_cold
 from tests.real.alarm_evaluation import Point, embedded, lasting
 from tests.real.conftest import ROOT, Stack, wait_for
 
@@ -120,6 +121,23 @@ def gateway_faults(api: stacks.DeployedApi, ids: set[str]) -> list[Point]:
     ]
 
 
+def put_aside_an_object() -> None:
+    """Send, as an operator might, a message about an object that was never written, and take its dead letter away."""
+    outputs = stacks.outputs_of(stacks.API_STACK)
+    bucket = stacks.outputs_of(stacks.REQUIREMENTS_STACK)["BucketName"]
+    about = {"bucket": {"name": bucket}, "object": {"key": "inbox/never-written", "version-id": str(uuid.uuid4())}}
+    body = json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": about})
+    sqs = aws_emulator.client("sqs", principals.OPERATOR)
+    letters = outputs["InboxDeadLetterQueueUrl"]
+    sqs.send_message(QueueUrl=outputs["InboxQueueUrl"], MessageBody=body)
+
+    def letter() -> Any:
+        taken = sqs.receive_message(QueueUrl=letters).get("Messages", [])
+        return next((one for one in taken if one["Body"] == body), None)
+
+    sqs.delete_message(QueueUrl=letters, ReceiptHandle=wait_for(letter, "the dead letter")["ReceiptHandle"])
+
+
 # ---- the canary ---------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +223,50 @@ def test_an_old_key_fires_its_alarm(stack: Stack, api: stacks.DeployedApi) -> No
     assert state(alarm(api, "SigningKeyOldAlarm"), [replace(age, value=age.value + limit)]) == "ALARM"
 
 
-def test_silence_of_the_canary_and_of_the_load_balancer_is_an_alarm_and_no_other_silence(
+def test_a_feed_that_is_behind_fires_its_alarm(stack: Stack, api: stacks.DeployedApi) -> None:
+    seen = points_since(time.time(), FeedLag=1)
+    told = [point for point in seen if point.name == "FeedLag"]
+    limit = float(alarm(api, "FeedBehindAlarm")["Threshold"])
+
+    assert state(alarm(api, "FeedBehindAlarm"), told) == "OK"
+    assert state(alarm(api, "FeedBehindAlarm"), [replace(told[0], value=told[0].value + limit)]) == "ALARM"
+
+
+def test_a_broken_access_document_fires_its_alarm_until_it_is_mended(stack: Stack, api: stacks.DeployedApi) -> None:
+    with access_document_kept(stack):
+        put_access_document(principals.ACCESS_DOCUMENT + "  - {name: broken, users: [root]}\n")
+        start_cold("TokenFunction")
+        begin = time.time()
+        assert stack.signed("alice", "POST", "/token").status_code == 200
+        assert (
+            state(alarm(api, "AccessDocumentNotValidAlarm"), points_since(begin, AccessDocumentNotValid=1)) == "ALARM"
+        )
+    begin = time.time()
+    start_cold("TokenFunction")
+    assert stack.signed("alice", "POST", "/token").status_code == 200
+    assert state(alarm(api, "AccessDocumentNotValidAlarm"), points_since(begin, TokensMinted=1)) == "OK"
+
+
+def test_an_object_that_becomes_no_job_fires_its_alarm(stack: Stack, api: stacks.DeployedApi) -> None:
+    begin = time.time()
+    assert state(alarm(api, "InboxDeadLettersAlarm"), []) == "OK"
+    put_aside_an_object()
+    assert state(alarm(api, "InboxDeadLettersAlarm"), points_since(begin, InboxDeadLetters=1)) == "ALARM"
+
+
+@pytest.mark.parametrize(
+    ("name", "output"), [("InboxWaitsAlarm", "InboxQueueUrl"), ("RecordsDeadLettersAlarm", "RecordsDeadLetterQueueUrl")]
+)
+def test_an_alarm_about_a_queue_watches_the_very_queue(api: stacks.DeployedApi, name: str, output: str) -> None:
+    queue = stacks.outputs_of(stacks.API_STACK)[output].rpartition("/")[2]
+    asked = alarm(api, name)
+    point = Point("AWS/SQS", asked["MetricName"], frozenset({("QueueName", queue)}), time.time(), asked["Threshold"])
+
+    assert state(asked, [point]) == "ALARM"
+    assert state(asked, [replace(point, value=asked["Threshold"] - 1)]) == "OK"
+
+
+def test_silence_of_what_always_speaks_is_an_alarm_and_no_other_silence(
     api: stacks.DeployedApi,
 ) -> None:
     silent = {
@@ -214,7 +275,7 @@ def test_silence_of_the_canary_and_of_the_load_balancer_is_an_alarm_and_no_other
         if resource["Type"] == "AWS::CloudWatch::Alarm" and state(alarm(api, name), []) == "ALARM"
     }
 
-    assert silent == {"CanaryFailsAlarm", "HeadNodeGoneAlarm"}
+    assert silent == {"CanaryFailsAlarm", "HeadNodeGoneAlarm", "FeedBehindAlarm"}
 
 
 # ---- the dashboard's metrics are really emitted -------------------------------------------------------------------
@@ -223,8 +284,18 @@ def test_silence_of_the_canary_and_of_the_load_balancer_is_an_alarm_and_no_other
 def test_every_metric_of_our_own_on_the_dashboard_and_in_alarms_is_really_emitted(
     stack: Stack, api: stacks.DeployedApi
 ) -> None:
+    begin = time.time()
     run_canary(api)
     stack.http.get(f"{stack.api}/jobs/999999", headers=stack.headers("alice"))
+    put_aside_an_object()
+    with access_document_kept(stack):
+        put_access_document("version: 1\nrules: []\n")
+        start_cold("TokenFunction")
+        assert stack.signed("alice", "POST", "/token").status_code == 403
+        put_access_document("version: 1\nrules: ]\n")
+        start_cold("TokenFunction")
+        stack.signed("alice", "POST", "/token")
+    points_since(begin, FeedLag=1, InboxDeadLetters=1, TokensRefused=1, AccessDocumentNotValid=1)
     emitted = {(point.name, frozenset(name for name, _ in point.dimensions)) for point in embedded(log_lines(0))}
     dashboard = json.loads(
         client("cloudwatch").get_dashboard(DashboardName=f"{stacks.API_STACK}-us-east-1")["DashboardBody"]
@@ -237,6 +308,8 @@ def test_every_metric_of_our_own_on_the_dashboard_and_in_alarms_is_really_emitte
         for name, resource in api.template["Resources"].items()
         if resource["Type"] == "AWS::CloudWatch::Alarm" and alarm(api, name)["Namespace"] == metrics.NAMESPACE
     }
+    # Whose objects are in test_inbox.py.
+    shown -= {"InboxJobs", "InboxRetries"}
 
     assert alarmed <= shown
     assert {name for name, dimensions in emitted if dimensions == {"Api"}} >= shown

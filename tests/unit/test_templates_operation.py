@@ -33,6 +33,7 @@ AWS_METRICS = {
         {"HealthyHostCount", "TargetResponseTime"},
         [{"LoadBalancer"}, {"LoadBalancer", "TargetGroup"}],
     ),
+    "AWS/SQS": ({"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"}, [{"QueueName"}]),
     "AWS/Lambda": ({"Errors", "ConcurrentExecutions"}, [{"FunctionName"}]),
 }
 # Whose names the whole account shares, and not a region of it.
