@@ -79,7 +79,7 @@ def run(*, clients: int, seconds: float, listed_jobs: int, seed: int = 1) -> Loa
     _seed_jobs(many, listed_jobs)
     over = threading.Event()
     dice = random.Random(seed)
-    token = mint("alice")
+    token, bob = mint("alice"), mint("bob")
     lock = threading.Lock()
 
     def client(own: random.Random) -> None:
@@ -105,7 +105,6 @@ def run(*, clients: int, seconds: float, listed_jobs: int, seed: int = 1) -> Loa
                         load.keys[key] = mine = job
 
     def lister() -> None:
-        bob = mint("bob")
         with httpx.Client(base_url=api, timeout=35, trust_env=False) as http:
             headers = {"X-SLURM-USER-NAME": "bob", "X-SLURM-USER-TOKEN": bob}
             while not over.is_set():
