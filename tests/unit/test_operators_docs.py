@@ -63,5 +63,6 @@ def test_every_link_to_a_page_or_section_leads_somewhere(page: object) -> None:
 def test_every_make_target_of_the_pages_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     for page in (*DOCS.glob("*.md"), CHECKOUT / "README.md"):
-        asked = set(re.findall(r"^(?:[A-Z]+=\S+ )?make ([a-z-]+)", page.read_text(), re.MULTILINE))
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+        asked = set(re.findall(r"^(?:[A-Z]+=\S+ )?make ([a-z-]+)", blocks, re.MULTILINE))
         assert asked - targets == set(), page.name
