@@ -235,15 +235,15 @@ def test_a_feed_that_is_behind_fires_its_alarm(stack: Stack, api: stacks.Deploye
 def test_a_broken_access_document_fires_its_alarm_until_it_is_mended(stack: Stack, api: stacks.DeployedApi) -> None:
     with access_document_kept(stack):
         put_access_document(principals.ACCESS_DOCUMENT + "  - {name: broken, users: [root]}\n")
-        start_cold("TokenFunction")
         begin = time.time()
-        assert stack.signed("alice", "POST", "/token").status_code == 200
+        start_cold("TokenFunction")
+        wait_for(lambda: stack.signed("alice", "POST", "/token").status_code == 200, "the token function to start")
         assert (
             state(alarm(api, "AccessDocumentNotValidAlarm"), points_since(begin, AccessDocumentNotValid=1)) == "ALARM"
         )
     begin = time.time()
     start_cold("TokenFunction")
-    assert stack.signed("alice", "POST", "/token").status_code == 200
+    wait_for(lambda: stack.signed("alice", "POST", "/token").status_code == 200, "the token function to start")
     assert state(alarm(api, "AccessDocumentNotValidAlarm"), points_since(begin, TokensMinted=1)) == "OK"
 
 
@@ -291,10 +291,10 @@ def test_every_metric_of_our_own_on_the_dashboard_and_in_alarms_is_really_emitte
     with access_document_kept(stack):
         put_access_document("version: 1\nrules: []\n")
         start_cold("TokenFunction")
-        assert stack.signed("alice", "POST", "/token").status_code == 403
+        wait_for(lambda: stack.signed("alice", "POST", "/token").status_code == 403, "alice to be refused")
         put_access_document("version: 1\nrules: ]\n")
         start_cold("TokenFunction")
-        stack.signed("alice", "POST", "/token")
+        wait_for(lambda: stack.signed("alice", "POST", "/token").status_code < 500, "the token function to start")
     points_since(begin, FeedLag=1, InboxDeadLetters=1, TokensRefused=1, AccessDocumentNotValid=1)
     emitted = {(point.name, frozenset(name for name, _ in point.dimensions)) for point in embedded(log_lines(0))}
     dashboard = json.loads(
