@@ -15,7 +15,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bench import client, inbox_faults, inbox_rates, job_records, large_output, rotations, submit_faults
+from bench import client, inbox_faults, inbox_rates, job_records, large_output, mixed_load, rotations, submit_faults
+from bench import faults as fault_table
 from bench.clients import Side, alice_token, sides, stack_environment
 from local import cluster
 from local.address import CHECKOUT
@@ -76,6 +77,20 @@ def load(jobs: int, clients: int) -> int:
     print(f"  {jobs} submits by {clients} clients in {elapsed:.1f} s ({jobs / elapsed:.0f}/s); "
           f"{len(set(ids))} different ids; {found} jobs in Slurm", flush=True)  # fmt: skip
     return int(len(set(ids)) != jobs or found != jobs)
+
+
+def mixed(clients: int, minutes: float, listed: int) -> int:
+    """Run the mixed load with room for its jobs in slurmctld; print the figures."""
+    release = cluster.running_release() or cluster.DEFAULT_RELEASE
+    cluster.start(release, cluster.Settings(max_job_count=listed + 30_000))
+    cluster.wait_ready()
+    try:
+        result = mixed_load.run(clients=clients, seconds=minutes * 60, listed_jobs=listed)
+    finally:
+        cluster.start(release)
+        cluster.wait_ready()
+    print(*(f"  {line}" for line in result.lines()), sep="\n", flush=True)
+    return int(not result.is_exact() or bool(result.unwanted) or max(result.squeue) >= 1)
 
 
 def inbox(objects: int) -> int:
@@ -139,6 +154,9 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help="what to run, by default everything")
     parser.add_argument("--rounds", type=int, default=5, help="how often each process is killed")
     parser.add_argument("--jobs", type=int, default=2000, help="how many jobs are submitted")
+    parser.add_argument("--clients", type=int, default=64, help="how many clients of the mixed load there are")
+    parser.add_argument("--minutes", type=float, default=5, help="how long the mixed load lasts")
+    parser.add_argument("--listed", type=int, default=20_000, help="how many jobs others list meanwhile")
     parser.add_argument("--objects", type=int, default=5000, help="how many objects are written into the inbox")
     parser.add_argument("--rotations", type=int, default=20, help="how often the signing key is rotated")
     parser.add_argument("--seed", type=int, default=1, help="which faults come when")
@@ -160,6 +178,11 @@ def main() -> int:
         "output": ("Output: a job that prints 1 GiB", output),
         "rotations": ("Rotations of the signing key under load", lambda: rotate(arguments.rotations)),
         "client": ("The client: a gateway that is away for a minute", outlast),
+        "mixed": (
+            "Mixed load of many clients, beside lists of very many jobs",
+            lambda: mixed(arguments.clients, arguments.minutes, arguments.listed),
+        ),
+        "table": ("Fault table", lambda: fault_table.main([])),
         "faults": ("Faults: kill -9, then make up", lambda: faults(arguments.rounds)),
     }
     if unknown := [name for name in arguments.parts if name not in parts]:

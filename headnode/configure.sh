@@ -17,7 +17,10 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --users-object s3://B/KEY   where to publish the users who may have tokens (default: not at all)
   --slurmdbd auto|yes|no      whether this machine runs slurmdbd (default: auto: it has slurmdbd.conf and the unit)
   --memory-max SIZE           slurmrestd's memory limit (default: 2G)
+  --lists-target-group-arn ARN  target group of a second slurmrestd, on the next port, for lists of all jobs (default: none)
+  --lists-memory-max SIZE     its memory limit (default: 1G)
   --max-connections N         slurmrestd's connections at a time (default: 124)
+  --canary-user NAME          the canary's user, made without home and shell where it is missing (default: none)
   --event-bus NAME            EventBridge bus on which job states are told (required)
   --bucket NAME               bucket of inputs and output (required)
   --orders-queue URL          SQS queue of orders to this machine (required)
@@ -40,8 +43,8 @@ TEXT
 
 # Each option sets the variable of its name: --slurm-etc sets slurm_etc.
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
-memory_max=2G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
-instance_id='' region='' environment_file='' source='' event_bus='' python='' users_object=''
+memory_max=2G lists_target_group_arn='' lists_memory_max=1G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
+instance_id='' region='' environment_file='' source='' event_bus='' python='' users_object='' canary_user=''
 bucket='' orders_queue='' shared_directories=auto
 output_max_bytes=10737418240 output_max_files=1000 output_bandwidth=104857600
 while (($# > 0)); do
@@ -50,7 +53,8 @@ while (($# > 0)); do
     --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
       --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
       --region | --environment-file | --source | --event-bus | --python | --bucket | --orders-queue | \
-      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth | --users-object)
+      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth | --users-object | \
+      --canary-user | --lists-target-group-arn | --lists-memory-max)
       if (($# < 2)); then
         echo "configure.sh: error: $1 needs a value; see --help" >&2
         exit 2
@@ -119,9 +123,11 @@ check_arguments() {
   ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"
   [[ $slurmdbd =~ ^(auto|yes|no)$ ]] || fail "--slurmdbd takes auto, yes or no, not $slurmdbd"
   [[ $memory_max =~ ^[0-9]+[KMGT%]?$ ]] || fail "--memory-max takes a size such as 2G, not $memory_max"
+  [[ $lists_memory_max =~ ^[0-9]+[KMGT%]?$ ]] || fail "--lists-memory-max takes a size such as 1G, not $lists_memory_max"
   [[ $max_connections =~ ^[0-9]+$ ]] || fail "--max-connections takes a number, not $max_connections"
   [[ $allow_cidrs =~ ^[0-9a-fA-F.:/,]*$ ]] || fail "--allow-cidrs takes CIDRs separated by commas, not $allow_cidrs"
   [[ $listen_address =~ ^[0-9a-fA-F.:]+$ ]] || fail "--listen-address takes an IP address, not $listen_address"
+  [[ $canary_user =~ ^([a-z_][a-z0-9_-]{0,30})?$ ]] || fail "--canary-user takes a user name, not $canary_user"
   [[ $users_object =~ ^(s3://[a-z0-9.-]+/[A-Za-z0-9_./-]+)?$ ]] || fail "--users-object takes s3://BUCKET/KEY, not $users_object"
   [[ -z $environment_file || -r $environment_file ]] || fail "--environment-file $environment_file cannot be read"
 }
@@ -229,6 +235,7 @@ OUTPUT_MAX_BYTES=$output_max_bytes
 OUTPUT_MAX_FILES=$output_max_files
 OUTPUT_BANDWIDTH=$output_bandwidth
 TARGET_GROUP_ARN=$target_group_arn
+LISTS_TARGET_GROUP_ARN=$lists_target_group_arn
 INSTANCE_ID=$instance_id
 USERS_OBJECT=$users_object
 PORT=$port
@@ -252,6 +259,11 @@ create_users() {
       say "created the user $user"
     fi
   done
+  # No --system: tokens are for users from 1000 on. Its jobs are held and never reach a node, where it does not exist.
+  if [[ -n $canary_user ]] && ! id "$canary_user" >/dev/null 2>&1; then
+    useradd --user-group --no-create-home --home-dir / --shell "$shell" "$canary_user"
+    say "created the user $canary_user"
+  fi
 }
 
 # The HS256 key of this head node, for scontrol token. slurmctld maps the file, so that writing into it, even the
@@ -377,21 +389,27 @@ openapi_plugins() {
 
 # Sets units_changed to yes when one of them did.
 install_units() {
-  local unit listen=$listen_address
+  local unit file own_port own_memory threads listen=$listen_address
   units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
-  for unit in "${files[@]}"; do
+  for unit in "${files[@]}" slurmrestd-lists.service; do
     [[ $unit == *.service || $unit == *.timer || $unit == *.path ]] || continue
+    file=$unit own_port=$port own_memory=$memory_max threads=20
+    # A list of all jobs takes memory by the job: who asks for one shall not end the requests of the others.
+    if [[ $unit == slurmrestd-lists.service ]]; then
+      [[ -n $lists_target_group_arn ]] || continue
+      file=slurmrestd.service own_port=$((port + 1)) own_memory=$lists_memory_max threads=2
+    fi
     # The addresses are joined beforehand: a failure inside sed's line would go unnoticed.
     allowed=$(allowed_addresses)
     writable=${SHARED_DIRECTORIES:+ -${SHARED_DIRECTORIES//:/ -}}
     plugins=$(openapi_plugins)
     replace_file "/etc/systemd/system/$unit" 0644 root:root < <(
-      sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$port|g" \
-        -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$memory_max|g" \
+      sed -e "s|@SLURM_PREFIX@|$SLURM_PREFIX|g" -e "s|@SLURM_ETC@|$SLURM_ETC|g" -e "s|@PORT@|$own_port|g" -e "s|@THREADS@|$threads|g" \
+        -e "s|@LISTEN_ADDRESS@|$listen|g" -e "s|@MEMORY_MAX@|$own_memory|g" \
         -e "s|@MAX_CONNECTIONS@|$max_connections|g" -e "s|@OPENAPI_PLUGINS@|$plugins|g" \
         -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" \
-        -e "s|@SHARED_DIRECTORIES@|$writable|g" "$here/$unit"
+        -e "s|@SHARED_DIRECTORIES@|$writable|g" "$here/$file"
     )
     [[ $replaced == no ]] || units_changed=yes
   done
@@ -399,6 +417,7 @@ install_units() {
 
 start_units() {
   local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer slurm-gateway-credentials.timer)
+  [[ -z $lists_target_group_arn ]] || units+=(slurmrestd-lists.service)
   if [[ -n $target_group_arn ]]; then
     units+=(slurm-gateway-register.timer)
   else

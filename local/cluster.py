@@ -33,7 +33,8 @@ UNITS = (
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
 CONFIGURED_UNITS = (
-    "slurmrestd.service", "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
+    "slurmrestd.service", "slurmrestd-lists.service",
+    "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
     "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-credentials.timer",
     "slurm-gateway-users.timer", "slurm-gateway-users.path",
 )  # fmt: skip
@@ -108,6 +109,7 @@ def configure(
     orders_queue: str,
     environment: Mapping[str, str],
     target_group_arn: str | None = None,
+    lists_target_group_arn: str | None = None,
     instance_id: str | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
@@ -135,6 +137,8 @@ def configure(
     ]  # fmt: skip
     if target_group_arn is not None and instance_id is not None:
         argv += ["--target-group-arn", target_group_arn, "--instance-id", instance_id]
+    if lists_target_group_arn is not None:
+        argv += ["--lists-target-group-arn", lists_target_group_arn]
     sys.stdout.flush()
     command = _machine(release).command([*argv, *arguments])
     status = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode
@@ -289,7 +293,7 @@ def _nodes_ready(machine: Machine) -> bool:
 
 def _add_accounts(machine: Machine) -> None:
     present = _checked(machine, ["sacctmgr", "-nP", "show", "association", "format=user"]).split()
-    missing = [user for user in rootfs.USERS if user not in present]
+    missing = [user for user in (*rootfs.USERS, rootfs.CANARY_USER) if user not in present]
     if missing:
         # Adding what is there already is no error, but exits with 1: hence the look first.
         add = ["sacctmgr", "-i", "add"]

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from local import aws_emulator
 from local.aws_emulator import ACCOUNT, REGION, Credentials
+from local.rootfs import CANARY_USER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,9 @@ rules:
   - name: researcher
     principal: {{iam_role: "arn:aws:iam::{ACCOUNT}:role/{RESEARCHER_ROLE}"}}
     users: [bob]
+  - name: canary
+    principal: {{iam_role: "arn:aws:iam::{ACCOUNT}:role/slurm-gateway-canary-{REGION}"}}
+    users: [{CANARY_USER}]
 """
 
 
@@ -133,7 +137,9 @@ def write_access_document(parameter: str) -> bool:
     ssm = aws_emulator.client("ssm", administrator())
     present = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
     written = WRITTEN_ACCESS_DOCUMENT.read_text() if WRITTEN_ACCESS_DOCUMENT.exists() else None
-    if present == ACCESS_DOCUMENT or (present != written and yaml.safe_load(present).get("rules")):
+    # What the stack itself writes into it is the canary's rule, and no operator's.
+    operators = [rule for rule in yaml.safe_load(present).get("rules") or () if rule.get("users") != [CANARY_USER]]
+    if present == ACCESS_DOCUMENT or (present != written and operators):
         return False
     ssm.put_parameter(Name=parameter, Value=ACCESS_DOCUMENT, Overwrite=True)
     aws_emulator.write_private(WRITTEN_ACCESS_DOCUMENT, ACCESS_DOCUMENT)

@@ -41,6 +41,9 @@ UNUSED_UNITS = (
 
 slurmd's own unit is among them because this machine runs four, by a template unit."""
 
+CANARY_USER = "slurm-canary"
+"""Whom configure.sh makes for the API's canary."""
+
 USERS = {"alice": 1001, "bob": 1002}
 """The cluster's users and their numbers, equal to those of their groups."""
 

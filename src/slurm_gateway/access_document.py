@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 # So many versions are looked back at. Each is a call of some milliseconds, in the one request that finds them broken.
 _FURTHEST_BACK = 20
-NOT_VALID = "AccessDocumentNotValid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,10 @@ class AccessDocument:
             held = self._held = self._decided(text, newest, held)
         if not held.is_valid:
             # At every reading, so that an alarm lasts as long as what it is about.
+            metrics.emit({"AccessDocumentNotValid": 1}, parameter=self._parameter, version=newest)
             _logger.warning(
                 "the access document is not valid: its last valid version holds until it is mended",
-                extra={"parameter": self._parameter, "version": newest, **metrics.count(NOT_VALID)},
+                extra={"parameter": self._parameter, "version": newest},
             )
         return held.access
 

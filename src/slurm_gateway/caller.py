@@ -17,6 +17,7 @@ class Caller:
     """A Slurm user and its own Slurm token, which expires at `expires_at` (Unix seconds) and has the id `token_id`.
 
     Who `sees_everyones_jobs` may be shown the records of other users' jobs: the token says so, and our key signed it.
+    `request_id` is API Gateway's, "" where there is none; it goes along to slurmrestd.
     """
 
     user: str
@@ -24,10 +25,14 @@ class Caller:
     expires_at: int
     token_id: str = ""
     sees_everyones_jobs: bool = False
+    request_id: str = ""
 
     def headers(self) -> dict[str, str]:
         """Return what tells slurmrestd who asks."""
-        return {"X-SLURM-USER-NAME": self.user, "X-SLURM-USER-TOKEN": self.token}
+        headers = {"X-SLURM-USER-NAME": self.user, "X-SLURM-USER-TOKEN": self.token}
+        if self.request_id:
+            headers["X-Request-ID"] = self.request_id
+        return headers
 
     def require_unexpired(self, now: float) -> None:
         """Raise Problem when the token has expired at `now` (Unix seconds).
@@ -68,4 +73,5 @@ def of_event(event: Mapping[str, Any]) -> Caller:
         expires_at=int(str(expires_at)),
         token_id=str(verified.get("jti") or ""),
         sees_everyones_jobs=str(verified.get("sees_everyones_jobs")).lower() == "true",
+        request_id=events.request_id(event),
     )

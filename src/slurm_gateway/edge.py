@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from . import events
-from .errors import TokenRefusedError
+from . import events, metrics
+from .errors import TokenRefusedError, UnavailableError
 from .verification import algorithm_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,11 @@ class EdgeAuthorizer:
                     **events.origin(event),
                 },
             )
+            metrics.answered(403, exc.reason, request_id=events.request_id(event))
             return {"isAuthorized": False}
+        except UnavailableError:
+            metrics.answered(500, "keys-unavailable", request_id=events.request_id(event))
+            raise
         # A function that answers from elsewhere than Slurm needs to know until when the token is good.
         return {
             "isAuthorized": True,

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import events, problem
+from . import events, metrics, problem
 from .errors import UnavailableError
 from .job import unix
 from .problem import Problem
@@ -49,9 +49,11 @@ class HealthEndpoint:
             return exc.response(events.request_id(event))
         except UnavailableError as exc:
             _logger.error("no heartbeat to read", extra={"error": str(exc), **events.origin(event)})
+            metrics.answered(503, "unavailable", request_id=events.request_id(event))
             return problem.unavailable("The heartbeat cannot be read").response(events.request_id(event))
         except Exception:
             _logger.exception("unexpected error", extra=events.origin(event))
+            metrics.answered(500, "unexpected", request_id=events.request_id(event))
             return problem.unexpected().response(events.request_id(event))
 
     def _heartbeat(self) -> Heartbeat | None:

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from .inbox import Inbox
 
 _logger = logging.getLogger(__name__)
-# What is counted is counted at every log level.
-_counts = logging.getLogger(f"{__name__}.counts")
-_counts.setLevel(logging.INFO)
 
 SHORTEST_DELAY, LONGEST_DELAY = 5.0, 900.0
 # The queue forgets after 14 days, in silence: before that the object becomes a dead letter.
@@ -80,7 +77,7 @@ class InboxBatch:
                 counts["InboxRetries"] += 1
                 failures.append({"itemIdentifier": message.message_id})
         # Why messages come again or are put aside has lines of its own.
-        _counts.info("batch", extra=metrics.counts(counts))
+        metrics.emit(counts)
         return {"batchItemFailures": failures}
 
     def _take(self, message: Message, ends_at: float, counts: Counter[str]) -> tuple[Problem | None, bool]:

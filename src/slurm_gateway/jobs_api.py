@@ -67,7 +67,8 @@ def build(environ: Mapping[str, str]) -> Router:
             "GET /jobs/{id}/output": output.read,
             "POST /scripts": staging.stage,
             "GET /scripts/{sha256}": staging.read,
-        }
+        },
+        read_log_percent=settings.read_log_percent,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import aws, heartbeat, job_event, logs, output_facts
+from . import aws, heartbeat, job_event, logs, metrics, output_facts
 from .errors import EventNotValidError
 from .heartbeat import HeartbeatTable
 from .job_table import JobTable
@@ -37,6 +37,7 @@ def build(environ: Mapping[str, str]) -> Recording:
         beat = heartbeat.read(detail)
         of_this_cluster(beat.cluster)
         heartbeats.keep(beat)
+        metrics.emit({"FeedLag": beat.lag_seconds}, heartbeat=beat.time)
 
     def record_output(detail: Mapping[str, Any]) -> None:
         told = output_facts.read(detail)

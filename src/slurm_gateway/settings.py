@@ -23,6 +23,8 @@ _CLUSTER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DIRECTORY = re.compile(r"/(?:[A-Za-z0-9_./-]|\{user\})*")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
+_PERCENT = re.compile(r"0|[1-9][0-9]?|100")
 _DAYS = re.compile(r"[1-9][0-9]{0,3}")
 _QUEUE_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]+")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -159,6 +161,7 @@ class JobsSettings:
     job_record_days: int
     submissions_table: str
     bucket: str
+    read_log_percent: int
     head_node_queue_url: str
     log_level: str
 
@@ -167,6 +170,7 @@ class JobsSettings:
         """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
         env = _Environment(environ)
         days = env.text("JOB_RECORD_DAYS", _DAYS, _KEPT)
+        percent = env.text("READ_LOG_PERCENT", _PERCENT, "of how many reads in a hundred the log tells, from 0 to 100")
         settings = cls(
             slurmrestd_url=env.text("SLURMRESTD_URL", _URL, "the load balancer's URL, without a path"),
             slurmrestd_tls_name=env.text("SLURMRESTD_TLS_NAME", _HOST_NAME, "the name in its certificate, or nothing"),
@@ -179,6 +183,7 @@ class JobsSettings:
             submissions_table=env.text("SUBMISSIONS_TABLE", _TABLE, "the name of the table of submissions"),
             bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             head_node_queue_url=env.text("HEAD_NODE_QUEUE_URL", _QUEUE_URL, "the URL of the queue to the head node"),
+            read_log_percent=int(percent) if percent.isdigit() else 0,
             log_level=env.log_level(),
         )
         env.finish()
@@ -282,6 +287,29 @@ class HealthSettings:
         settings = cls(
             cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
             heartbeats_table=env.text("HEARTBEATS_TABLE", _TABLE, "the name of the table of heartbeats"),
+            log_level=env.log_level(),
+        )
+        env.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class CanarySettings:
+    """Settings of the canary. `api_url` is where clients find the API."""
+
+    api_url: str
+    region: str
+    keys_parameter: str
+    log_level: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls(
+            api_url=env.text("API_URL", _URL, "the API's URL, without a path"),
+            region=env.text("AWS_REGION", _REGION, "the AWS region, which Lambda sets"),
+            keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             log_level=env.log_level(),
         )
         env.finish()

@@ -8,7 +8,7 @@ from . import job as jobs
 from . import marker as markers
 from .job_id import JobId
 from .job_table import Beside, with_links
-from .slurm_errors import SlurmProblem
+from .slurm_errors import SlurmProblem, SlurmRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,8 @@ _SUBMIT_TIMEOUT = 10.0
 _LOOK_TIMEOUT = 6.0
 # Slurm forgets an ended job after MinJobAge: 300 s unless slurm.conf says otherwise, which ParallelCluster's does not.
 _REMEMBERS_FOR = 240.0
-_DAY = 24 * 3600
+# MaxJobId unless slurm.conf says otherwise: ids stay below.
+_NO_JOBS_ID = 67_043_328
 _AROUND = 60  # seconds that clocks may differ by
 
 
@@ -105,14 +106,20 @@ class SlurmSubmission:
         return with_links(job, Beside(told.script if told else "")) | {"notices": []} if job else None
 
     def answers(self) -> None:
-        """Ask for the jobs that changed from tomorrow on: slurmctld takes the list's locks and says that none did."""
+        """Ask for a job that cannot be: slurmctld takes the list's locks and says so.
+
+        Not for a list, which the load balancer sends to a slurmrestd of its own: it is the submits' that must answer.
+        """
 
         def ask(versions: tuple[str, ...]) -> None:
-            path = f"/slurm/{versions[0]}/jobs/"
-            query = {"update_time": str(int(self._clock()) + _DAY)}
-            self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
+            path = f"/slurm/{versions[0]}/job/{_NO_JOBS_ID}"
+            self._slurmrestd.call(self._caller, "GET", path, read_timeout=_LOOK_TIMEOUT)
 
-        self._versions.using(self._caller, ask)
+        try:
+            self._versions.using(self._caller, ask)
+        except SlurmRefused as exc:
+            if exc.kind != "job-not-found":
+                raise
 
     def may_have_forgotten(self, since: float) -> bool:
         """Tell whether the caller may have had a job since then that Slurm has forgotten: accounting tells."""

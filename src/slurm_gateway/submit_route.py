@@ -8,7 +8,7 @@ import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import collect, idempotency, sbatch, submit_request
+from . import collect, idempotency, metrics, sbatch, submit_request
 from . import marker as markers
 from .errors import UnavailableError
 from .job import unix
@@ -87,7 +87,10 @@ class SubmitRoute:
             self._keep(answer, marker)
         else:
             answer, again = self._once(request, asked, key, slurm, marker)
-        request.line.update(job=answer["id"], again=again)
+        # The marker leads from the job in Slurm to this line, and so to the request.
+        request.line.update(job=answer["id"], again=again, marker=marker)
+        if not again:
+            metrics.emit({"Submits": 1}, request_id=caller.request_id, job=answer["id"], user=caller.user)
         headers = {"location": f"/jobs/{answer['id']}"}
         if again:
             headers["idempotent-replayed"] = "true"

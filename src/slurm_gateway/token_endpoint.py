@@ -76,13 +76,15 @@ class TokenEndpoint:
             line["error"] = str(exc)
             answer = problem.unavailable("No token can be made now")
         except Exception:
-            _logger.exception("unexpected error", extra={**line, **metrics.count("TokensUnavailable")})
+            _logger.exception("unexpected error", extra={**line, **metrics.embedded({"TokensUnavailable": 1})})
+            metrics.answered(500, "unexpected", request_id=events.request_id(event))
             return problem.unexpected().response(events.request_id(event))
         else:
-            _logger.info("token minted", extra={**line, **metrics.count("TokensMinted")})
+            _logger.info("token minted", extra={**line, **metrics.embedded({"TokensMinted": 1})})
             return _success(token, as_text=token_request.wants_text(events.headers(event).get("accept", "")))
-        counted = metrics.count("TokensUnavailable" if answer.status >= 500 else "TokensRefused")
+        counted = metrics.embedded({"TokensUnavailable" if answer.status >= 500 else "TokensRefused": 1})
         _logger.warning("no token", extra={**line, "status": answer.status, "reason": answer.kind, **counted})
+        metrics.answered(answer.status, answer.kind, request_id=events.request_id(event))
         return answer.response(events.request_id(event))
 
     def _token(self, event: Mapping[str, Any], line: dict[str, Any]) -> MintedToken:

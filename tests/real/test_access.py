@@ -269,7 +269,7 @@ def test_a_principal_that_is_dropped_gets_no_token_within_60_s_and_a_broken_docu
     assert alice.status_code == 200, alice.text
     assert kind(kept.signed("bob", "POST", "/token")) == "principal-not-mapped"
     told = log_after(since)
-    assert '"AccessDocumentNotValid": 1' in told
+    assert '"AccessDocumentNotValid":1' in told
     assert "root never gets a token" in told
 
 

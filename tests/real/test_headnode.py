@@ -69,6 +69,7 @@ def configure_again(requirements: dict[str, str]) -> None:
         bucket=requirements["BucketName"],
         orders_queue=requirements["HeadNodeQueueUrl"],
         target_group_arn=requirements["TargetGroupArn"],
+        lists_target_group_arn=requirements["ListsTargetGroupArn"],
         environment=stacks.head_node_environment(requirements),
         instance_id=stacks.head_node_instance_id(requirements),
         arguments=(

@@ -142,6 +142,10 @@ CALLS: dict[str, Call] = {
     "read the public key": get_public_key("SigningKeyArn"),
     "read a rotated public key": get_public_key("RotatedKey"),
     "read a public key without the tag": get_public_key("UntaggedKey"),
+    "see how old the key is": lambda client, names: client("kms").describe_key(KeyId=names["SigningKeyArn"]),
+    "see how old a key without the tag is": lambda client, names: client("kms").describe_key(
+        KeyId=names["UntaggedKey"]
+    ),
     "sign": sign("SigningKeyArn"),
     "sign with a rotated key": sign("RotatedKey"),
     "sign with a key without the tag": sign("UntaggedKey"),
@@ -222,6 +226,9 @@ CALLS: dict[str, Call] = {
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
+    "register a target for lists": lambda client, names: client("elbv2").register_targets(
+        TargetGroupArn=names["ListsTargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names), "Port": 6831}]
+    ),
     "see the target's health": lambda client, names: client("elbv2").describe_target_health(
         TargetGroupArn=names["TargetGroupArn"]
     ),
@@ -251,12 +258,14 @@ ALLOWED: dict[str, set[str]] = {
         "read the head node's scripts",
         "write the list of users",
         "register a target",
+        "register a target for lists",
         "tell of jobs",
         "read an input",
         "write output",
         "write live output",
         "take an order",
     },
+    "CanaryFunction": {"read the key list", "see how old the key is"},
     "InboxFunction": {
         "read the key list",
         "read the access document",

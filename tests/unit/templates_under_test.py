@@ -82,10 +82,10 @@ def api_body(**parameters: str) -> dict[str, Any]:
 
 
 def operations(**parameters: str) -> dict[str, dict[str, Any]]:
-    """Give the operations of the API's document by route key, parameters by their defaults unless given."""
+    """Give the operations of the API's document by route key, with accounting unless told otherwise."""
     return {
         f"{'ANY' if method == 'x-amazon-apigateway-any-method' else method.upper()} {path}": operation
-        for path, item in api_body(**parameters)["paths"].items()
+        for path, item in api_body(**{"Accounting": "true", **parameters})["paths"].items()
         for method, operation in item.items()
     }
 

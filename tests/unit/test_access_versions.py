@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_parameter_that_was_made_anew_has_forgotten_what_it_held(emulated: Aws
 
 
 def test_while_it_is_broken_every_reading_says_so_with_the_line_and_as_a_metric(
-    emulated: Aws, log_lines: LogLines
+    emulated: Aws, log_lines: LogLines, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parameter = put(emulated, naming("alice"), FORBIDDING)
     document = started(emulated, parameter)
@@ -130,8 +131,10 @@ def test_while_it_is_broken_every_reading_says_so_with_the_line_and_as_a_metric(
 
     [what, *again] = log_lines()
     assert (what["parameter"], what["version"], "line 3: " in str(what["problems"])) == (parameter, 2, True)
-    assert [line["AccessDocumentNotValid"] for line in again] == [1, 1]
-    for line in again:
+    assert [(line["parameter"], line["version"]) for line in again] == [(parameter, 2)] * 2
+    counted = [line for text in capsys.readouterr().err.splitlines() if "_aws" in (line := json.loads(text))]
+    assert [line["AccessDocumentNotValid"] for line in counted] == [1, 1]
+    for line in counted:
         [directive] = line["_aws"]["CloudWatchMetrics"]
         assert directive["Metrics"] == [{"Name": "AccessDocumentNotValid", "Unit": "Count"}]
         assert all(name in line for dimension in directive["Dimensions"] for name in dimension)

@@ -210,3 +210,21 @@ def test_a_condition_of_another_kind_is_refused(condition: dict[str, Any]) -> No
 def test_a_rule_of_another_kind_is_refused() -> None:
     with pytest.raises(UnknownSettingError, match="ListenerRule 2"):
         read_load_balancer(BALANCER, GROUP, [{"Priority": 2, "Conditions": [], "Actions": [{"Type": "forward"}]}])
+
+
+LISTS = {
+    "Priority": 2,
+    "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/slurm/*/jobs", "/slurm/*/jobs/"]}}],
+    "Actions": [{"Type": "forward", "TargetGroupArn": "lists"}],
+}
+
+
+def test_a_rule_may_send_paths_to_another_target_group() -> None:
+    balancer = read_load_balancer(BALANCER, GROUP, [LISTS])
+
+    made = configuration(balancer, "h", 1, [("h", 6830)], {"lists": [("h", 6831)]})
+
+    assert r"use_backend forward1 if { path -m reg '^/slurm/.*/jobs$' '^/slurm/.*/jobs/$' }" in made
+    assert "server target1 h:6831" in made.partition("backend forward1\n")[2].partition("backend")[0]
+    # A rule comes before the listener's own action.
+    assert made.index("use_backend forward1") < made.index("default_backend all")

@@ -26,6 +26,7 @@ VALUES = {
     "PORT": "6830",
     "LISTEN_ADDRESS": "0.0.0.0",  # noqa: S104 - the unit filters who gets in
     "MEMORY_MAX": "2G",
+    "THREADS": "20",
     "MAX_CONNECTIONS": "124",
     "OPENAPI_PLUGINS": "slurmctld,slurmdbd",
     "ALLOWED_ADDRESSES": "localhost 10.0.4.0/27",

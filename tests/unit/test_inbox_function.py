@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from emulation import Aws, LogLines, PublishedUsers
+from emulation import Aws, PublishedUsers
 from event_samples import sample
 from slurmrestd_stand_in import HANG_UP, StandIn, answer, refusal, slurmrestd
 from templates_under_test import api_resource
@@ -226,27 +226,29 @@ def _fail(*_: Any) -> None:
     raise aws.UnavailableError("cannot send an order to the head node: AWS answered 500")
 
 
-def test_an_object_that_no_rule_fits_is_counted_and_left(world: World, log_lines: LogLines) -> None:
+def test_an_object_that_no_rule_fits_is_counted_and_left(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.rule()
 
     assert world.tell(("inbox/bob/hello.txt", world.write("inbox/bob/hello.txt"))) == []
 
-    [line] = [line for line in log_lines() if "_aws" in line]
+    [line] = [line for text in capsys.readouterr().err.splitlines() if "_aws" in (line := json.loads(text))]
     assert line["InboxUnmatched"] == 1
     assert line["_aws"]["CloudWatchMetrics"] == [
         {
             "Namespace": "slurm-gateway",
-            "Dimensions": [["function"]],
+            "Dimensions": [["Api"]],
             "Metrics": [{"Name": "InboxUnmatched", "Unit": "Count"}],
         }
     ]
     assert (world.submitted(), world.reasons(), world.orders()) == ([], [], [])
 
 
-def test_counts_are_written_at_every_log_level(world: World) -> None:
-    logging.getLogger("slurm_gateway").setLevel("ERROR")
+def test_counts_are_written_at_every_log_level(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("slurm_gateway").setLevel("CRITICAL")
 
-    assert logging.getLogger("slurm_gateway.inbox_batch.counts").isEnabledFor(logging.INFO)
+    world.tell(("inbox/bob/hello.txt", world.write("inbox/bob/hello.txt")))
+
+    assert '"InboxUnmatched":1' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -393,8 +395,8 @@ def test_a_job_that_was_made_unanswered_is_found_by_its_marker(world: World) -> 
     about = ("inbox/alice/hello.txt", world.write())
     assert len(world.tell(about)) == 1
     marker = world.submitted()[0]["extra"]
-    tomorrow = [f"GET {JOBS}?update_time={int(time.time()) + 86400 + more}" for more in range(-2, 30)]
-    world.slurm.answers |= dict.fromkeys(tomorrow, answer(jobs=[]))
+    # By this it asks whether Slurm answers: no job ever has that id.
+    world.slurm.answers[f"GET {JOBS.removesuffix('jobs/')}job/67043328"] = answer(jobs=[])
     world.slurm.answers[f"GET {JOBS}"] = answer(
         jobs=[{"job_id": 77, "user_name": "alice", "job_state": ["PENDING"], "extra": marker, "submit_time": 1}]
     )
@@ -419,8 +421,8 @@ def test_a_held_job_that_is_gone_can_only_have_been_cancelled(
     for name in ("sent_after", "token_expires_at"):
         item[name] = {"N": str(sent)}
     world.dynamodb.put_item(TableName="InboxTable", Item=item)
-    tomorrow = [f"GET {JOBS}?update_time={int(time.time()) + 86400 + more}" for more in range(-2, 60)]
-    world.slurm.answers |= dict.fromkeys([*tomorrow, f"GET {JOBS}"], answer(jobs=[]))
+    nobodys = f"GET {JOBS.removesuffix('jobs/')}job/67043328"
+    world.slurm.answers |= dict.fromkeys([nobodys, f"GET {JOBS}"], answer(jobs=[]))
     window = f"users=alice&start_time={sent - 60}&end_time={sent + 120}&usage_time_as_submit_time=true"
     world.slurm.answers[f"GET /slurmdb/v0.0.42/jobs/?{window}&state=CANCELLED"] = answer(jobs=cancelled)
 

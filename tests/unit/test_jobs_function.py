@@ -64,6 +64,7 @@ def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
         "JOB_RECORD_DAYS": "400",
         "SUBMISSIONS_TABLE": "submissions",
         "BUCKET": "bucket",
+        "READ_LOG_PERCENT": "100",
         "HEAD_NODE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
         "LOG_LEVEL": "INFO",
     }

@@ -18,6 +18,7 @@ from templates_under_test import (
     requirements_resource,
 )
 
+from local.cluster_config import CLUSTER_CONFIG
 from local.intrinsics import TemplateError
 from slurm_gateway.access_reader import parse
 
@@ -75,14 +76,14 @@ def test_only_vpc_link_and_jobs_function_to_load_balancer_to_head_node_may_talk(
         (link, balancer, 80, 80),
         (link, balancer, 443, 443),
         (jobs, balancer, 80, 80),
-        (balancer, head_node, 6830, 6830),
+        (balancer, head_node, 6830, 6831),
     }
     assert rules("AWS::EC2::SecurityGroupIngress", "SourceSecurityGroupId") == {
         (balancer, link, 80, 80),
         (balancer, link, 443, 443),
         (balancer, jobs, 80, 80),
         (balancer, jobs, 443, 443),
-        (head_node, balancer, 6830, 6830),
+        (head_node, balancer, 6830, 6831),
     }
 
 
@@ -159,12 +160,23 @@ def test_the_key_list_begins_with_the_stacks_key() -> None:
     assert parameter["Name"] == f"/slurm-gateway/{REQUIREMENTS_STACK}/signing-keys"
 
 
-def test_the_access_document_begins_with_nobody() -> None:
+def test_the_access_document_begins_with_nobody_but_the_canary() -> None:
     parameter = requirements_resource("AccessParameter")["Properties"]
 
-    assert yaml.safe_load(parameter["Value"]) == {"version": 1, "rules": []}
+    [rule] = parse(parameter["Value"], forbidden=frozenset()).rules
+    canary = api_resource("CanaryRole")["Properties"]["RoleName"]
+    assert yaml.safe_load(parameter["Value"])["rules"][0]["principal"] == {
+        "iam_role": f"arn:aws:iam::{ACCOUNT}:role/{canary}"
+    }
+    assert rule.users == ("slurm-canary",)
     assert parameter["Name"] == f"/slurm-gateway/{REQUIREMENTS_STACK}/access"
-    assert parse(parameter["Value"], forbidden=frozenset()).rules == ()
+
+
+def test_the_canarys_user_is_the_one_that_the_cluster_makes() -> None:
+    [rule] = yaml.safe_load(requirements_resource("AccessParameter")["Properties"]["Value"])["rules"]
+    made = CLUSTER_CONFIG.read_text().partition("- --canary-user\n")[2].split()[1]
+
+    assert rule["users"] == [made]
 
 
 # ---- bucket --------------------------------------------------------------------------------------------------------
@@ -214,6 +226,7 @@ def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else(
         ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameterKeysParameter"),
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
+        ("elasticloadbalancing:RegisterTargets", "ListsTargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
         ("events:PutEvents", "EventBus.Arn"),
         ("sqs:ReceiveMessage", "HeadNodeQueue.Arn"),

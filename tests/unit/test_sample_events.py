@@ -12,9 +12,9 @@ from templates_under_test import ISSUERS, api_body, operations
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-# Those of the recorder and of the inbox come from queues.
-FROM_QUEUES = ("recorder.json", "inbox-batch.json")
-EVENTS = sorted(path for path in (CHECKOUT / "events").glob("*.json") if path.name not in FROM_QUEUES)
+# The recorder's and the inbox's come from queues, the canary's from a schedule.
+OTHERS = ("recorder.json", "inbox-batch.json", "canary.json")
+EVENTS = sorted(path for path in (CHECKOUT / "events").glob("*.json") if path.name not in OTHERS)
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
 IAM_EVENTS = [path for path in EVENTS if path.name.startswith("token-iam-")]
 OIDC_EVENTS = [path for path in EVENTS if path.name.startswith("token-oidc-")]
@@ -78,6 +78,10 @@ def test_an_oidc_event_has_every_claim_as_text(path: Any) -> None:
 @pytest.mark.parametrize("path", IAM_EVENTS, ids=lambda path: path.name)
 def test_a_token_event_names_the_iam_caller(path: Any) -> None:
     assert re.fullmatch(r"arn:aws:(iam|sts)::000000000000:.+", events.iam_caller(read(path)) or "")
+
+
+def test_the_schedules_event_has_the_id_by_which_the_canary_submits_once() -> None:
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", read(CHECKOUT / "events" / "canary.json")["id"])
 
 
 def test_no_event_holds_a_token() -> None:

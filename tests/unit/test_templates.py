@@ -28,6 +28,7 @@ from local.template import load
 from slurm_gateway import metrics
 from slurm_gateway.settings import (
     AuthorizerSettings,
+    CanarySettings,
     HealthSettings,
     InboxSettings,
     JobsSettings,
@@ -54,7 +55,7 @@ NATIVE_ROUTES = {
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
 FUNCTIONS = {
     "EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "RecorderFunction", "HealthFunction",
-    "InboxFunction",
+    "InboxFunction", "CanaryFunction",
 }  # fmt: skip
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
@@ -251,7 +252,8 @@ def test_the_edge_authorizer_gives_up_before_api_gateway() -> None:
 
 def test_the_native_routes_name_the_verified_user_whatever_the_client_wrote() -> None:
     assert integrations()["Slurmrestd"]["requestParameters"] == {
-        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user"
+        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user",
+        "overwrite:header.X-Request-ID": "$context.requestId",
     }
 
 
@@ -370,12 +372,13 @@ def test_there_are_no_other_functions() -> None:
         ("HealthFunction", HealthSettings),
         ("JwksFunction", JwksSettings),
         ("JobsFunction", JobsSettings),
+        ("CanaryFunction", CanarySettings),
         ("InboxFunction", InboxSettings),
     ],
 )
 def test_a_function_is_given_the_settings_it_reads_and_no_other(
     name: str,
-    settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings | InboxSettings],
+    settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings | InboxSettings | CanarySettings],
     level: str,
 ) -> None:
     variables = function(name, LogLevel=level)["Environment"]["Variables"]
@@ -386,9 +389,11 @@ def test_a_function_is_given_the_settings_it_reads_and_no_other(
     made = {"BUCKET": "bucket", "HEAD_NODE_QUEUE_URL": queue, "INBOX_QUEUE_URL": queue, "DEAD_LETTERS_URL": queue}
     environ = {key: made.get(key, value.replace("import:", slash[key])) for key, value in variables.items()}
 
-    read = settings.from_environ(environ)
+    # Lambda itself sets the region; metrics read the stack's name.
+    read = settings.from_environ({"AWS_REGION": REGION, **environ})
 
-    assert {key.lower() for key in variables} == set(settings.__slots__)
+    assert {key.lower() for key in variables} - {"api_stack"} == set(settings.__slots__) - {"region"}
+    assert variables["API_STACK"] == API_STACK
     assert level == read.log_level
 
 
@@ -408,7 +413,7 @@ def test_a_function_logs_json_to_a_group_that_forgets(name: str) -> None:
     assert int(api_resource(logging["LogGroup"])["Properties"]["RetentionInDays"]) == 90
 
 
-def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
+def test_only_the_api_for_its_routes_and_the_schedule_may_invoke_a_function() -> None:
     api = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:Api"
     permissions = [api_resource(name)["Properties"] for name in of_type(translated(), "AWS::Lambda::Permission")]
 
@@ -420,6 +425,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
         ("HealthFunction", "apigateway.amazonaws.com", f"{api}/*/GET/health"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/jobs*"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/scripts*"),
+        ("CanaryFunction", "events.amazonaws.com", "CanarySchedule.Arn"),
     }
 
 
@@ -441,6 +447,7 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
                 "dynamodb:PutItem",
             },
         ),
+        ("CanaryRole", "canary", {"execute-api:Invoke", "ssm:GetParameter", "kms:DescribeKey"}),
     ],
 )
 def test_a_role_has_a_name_of_its_own_and_allows_what_its_function_does(
@@ -694,6 +701,6 @@ def test_an_alarm_looks_at_the_count_of_dead_letters_that_the_function_writes() 
 
     assert (alarm["Namespace"], alarm["Dimensions"]) == (
         metrics.NAMESPACE,
-        [{"Name": "function", "Value": "InboxFunction"}],
+        [{"Name": "Api", "Value": API_STACK}],
     )
     assert alarm["MetricName"] in (CHECKOUT / "src/slurm_gateway/inbox_batch.py").read_text()
