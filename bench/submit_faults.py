@@ -169,8 +169,7 @@ def _stop_and_kill_daemons(over: threading.Event, dice: random.Random, made: Cou
 
 def _kill_functions(over: threading.Event, dice: random.Random, made: Counter[str]) -> None:
     while not over.wait(dice.uniform(0.5, 2.5)):
-        # One that has started: where one dies at its start the emulator kills all others too, and nothing would ever
-        # be in mid-submit.
+        # One that has started: where all were killed at their start, nothing would ever be in mid-submit.
         for pid in dice.sample(processes := function_processes(), min(1, len(processes))):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -18,6 +18,7 @@ added, each because of a gap in ministack:
   write into their logs: see local/embedded_metrics.py.
 * It forgets STS sessions when it stops. Here they are stored with the rest, for the head node has one.
 * It waits 50 ms for log lines of a function that wrote none, at every call. Here it waits 10 ms.
+* The death of one process of a function ends all its processes. Here it ends that one, as on AWS.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import os
 import secrets
 import signal
@@ -253,6 +255,26 @@ def _wait_less_for_logs() -> None:
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.010, 0.005, 0.250)
 
 
+def _end_one_environment_at_a_time() -> None:
+    """Let the death of a function's process end that process alone, as on AWS.
+
+    Otherwise it ends every process of the function, also those that are just starting, whose deaths then do the same:
+    under load one death is the first of many, without end.
+    """
+    invoke = lambda_runtime.Worker.invoke
+
+    def invoke_alone(worker: Any, *arguments: Any, **named: Any) -> dict[str, Any]:  # noqa: ANN401 - ministack's own
+        try:
+            result: dict[str, Any] = invoke(worker, *arguments, **named)
+        except Exception as exc:
+            logging.getLogger("lambda").exception("a process of %s died", worker.func_name)
+            lambda_runtime.kill_workers([worker])  # it starts anew when it is next asked
+            return {"status": "error", "error": f"{type(exc).__name__}: {exc}"}
+        return result
+
+    lambda_runtime.Worker.invoke = invoke_alone
+
+
 async def _serve() -> None:
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
@@ -273,4 +295,5 @@ if __name__ == "__main__":
     embedded_metrics.read()
     _keep_sessions()
     _wait_less_for_logs()
+    _end_one_environment_at_a_time()
     asyncio.run(_serve())
