@@ -108,9 +108,10 @@ def test_hold_release_and_signal(ask: Ask, read: Callable[..., dict[str, Any]]) 
     assert ask("PATCH", f"/jobs/{held}", json={"hold": True}).json()["held"] is True
     assert ask("PATCH", f"/jobs/{held}", json={"hold": False}).json()["held"] is False
 
-    caught = sbatch(wrap="trap 'exit 7' USR1; sleep 300 & wait")
-    wait_for(lambda: read(caught)["state"] == "RUNNING", "it to run")
-    time.sleep(1)  # The shell sets its trap after Slurm says RUNNING, and nothing tells when.
+    # Slurm says RUNNING before the shell has set its trap: the job itself tells when.
+    caught = sbatch(wrap="trap 'exit 7' USR1; echo ready; sleep 300 & wait")
+    output = ("-name", f"slurm-{caught}.out", "-size", "+0")
+    wait_for(lambda: slurm("find", "/home/alice", *output), "the trap to be set")
     sent = ask("DELETE", f"/jobs/{caught}", params={"signal": "USR1"})
     assert sent.status_code == 202
     wait_for(lambda: jobs.is_final(read(caught)), "the signal to end it")
