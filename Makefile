@@ -16,11 +16,12 @@ endif
 PYTHON ?= python3
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=SLURM)
 RUN    := .venv/bin/python
-STACK  := $(ROOT) $(RUN) -m local
+LOCAL  := $(ROOT) $(RUN) -m local
 PYTEST := $(ROOT) $(RUN) -m pytest
 TOOLS  := .local/tools/.ready
 
-.PHONY: help setup demo up down status token test test-unit test-real lint format bench soak clean
+.PHONY: help setup demo up down status token access-check test test-unit test-real lint format bench faults soak clean \
+  deploy-requirements cluster-config deploy-cluster deploy-api verify-on-aws
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,7 +39,7 @@ setup: .venv/.ready ## install what the local stack needs: Debian packages, .ven
 	@touch $@
 
 # Environments of their own: checkov pins a boto3 of its own, and none may get in the way of the stack's.
-.local/tools/.ready: requirements-tools.txt requirements-checkov.txt requirements-openapi.txt | .local/.packages
+.local/tools/.ready: requirements-tools.txt requirements-deploy.txt requirements-checkov.txt requirements-openapi.txt | .local/.packages
 	@echo "installing linters and fuzzer into .local/tools, checkov and openapi (about 2 min cold) ..." >&2
 	@for tool in tools checkov openapi; do \
 	  [ -x .local/$$tool/bin/python ] || $(PYTHON) -m venv .local/$$tool; \
@@ -47,20 +48,23 @@ setup: .venv/.ready ## install what the local stack needs: Debian packages, .ven
 	@touch $@
 
 demo: setup ## from nothing to a finished job, with curl
-	@$(STACK) up >&2
+	@$(LOCAL) up >&2
 	@local/demo
 
 up: setup ## start the stack on this machine, or heal it; writes .local/env
-	@$(STACK) up
+	@$(LOCAL) up
 
 down: setup ## stop all of it
-	@$(STACK) down
+	@$(LOCAL) down
 
 status: setup ## what runs, and where
-	@$(STACK) status
+	@$(LOCAL) status
 
 token: setup ## USER=alice: print a Slurm token, nothing else
 	@$(RUN) -m local token $(USER)
+
+access-check: setup ## FILE=access.yaml: is an access document valid, and if not, what is wrong on which line
+	@PYTHONPATH=src $(RUN) -m slurm_gateway.access check "$(FILE)"
 
 test: lint test-unit test-real ## everything, set-up included
 
@@ -70,20 +74,52 @@ test-unit: setup $(TOOLS)
 test-real: setup $(TOOLS)
 	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
 
-lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, checkov, shellcheck
+lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, parliament, checkov, shellcheck
 	@local/lint
 
 format: setup ## let ruff mend what it can
 	@$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
 
 bench: setup ## ratios measured in one run
-	@$(STACK) up >&2
+	@$(LOCAL) up >&2
 	@$(ROOT) $(RUN) -m bench
 
+faults: setup ## the fault table: what users see of each fault, what is lost, how it heals
+	@$(LOCAL) up >&2
+	@$(ROOT) $(RUN) -m bench.faults
+
 soak: setup ## load and faults at full size
-	@$(STACK) up >&2
+	@$(LOCAL) up >&2
 	@$(ROOT) $(RUN) -m bench.soak
 
+# Deploying needs none of the local stack, nor Debian: the AWS, SAM and ParallelCluster command lines, and this.
+ifeq ($(origin DEPLOY_PYTHON),undefined)
+DEPLOY_PYTHON := .local/deploy/bin/python
+DEPLOY_READY  := .local/deploy/.ready
+endif
+export STACK API_STACK CLUSTER OPTIONS DEPLOY_PYTHON
+
+.local/deploy/.ready: requirements-deploy.txt
+	@echo "installing ParallelCluster's schema into .local/deploy (about 1 min cold) ..." >&2
+	@[ -x .local/deploy/bin/python ] || $(PYTHON) -m venv .local/deploy
+	@.local/deploy/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-deploy.txt >&2
+	@touch $@
+
+deploy-requirements: ## STACK=, API_STACK=, OPTIONS=: on AWS, what cluster and API stand on
+	@deploy/deploy requirements
+
+cluster-config: $(DEPLOY_READY) ## STACK=, CLUSTER=, OPTIONS=: write CLUSTER.yaml from the stack's outputs, and check it
+	@deploy/deploy cluster_config
+
+deploy-cluster: $(DEPLOY_READY) ## the same, and create the cluster on AWS
+	@deploy/deploy cluster
+
+deploy-api: ## STACK=, API_STACK=, OPTIONS=: on AWS, the API
+	@deploy/deploy api
+
+verify-on-aws: $(DEPLOY_READY) ## API=URL, API_STACK=: what could not be seen without AWS, seen there
+	@$(DEPLOY_PYTHON) -m deploy.verify "$(API)" $(if $(API_STACK),--stack "$(API_STACK)")
+
 clean: ## stop the stack and remove all that was built
-	@if [ -x .venv/bin/python ]; then $(STACK) down; fi
+	@if [ -x .venv/bin/python ]; then $(LOCAL) down; fi
 	@$(ROOT) rm -rf --one-file-system .local .venv .aws-sam

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from bench import cold_start, jobs, native, verify
+from bench import client, cold_start, job_list, jobs, native, verify
 from bench.clients import stack_environment
 from local import principals
 from local.address import CHECKOUT
@@ -28,7 +28,11 @@ def main() -> int:
         print()
         slow |= verify.main()
         print()
-        return slow | jobs.main()
+        slow |= client.main()
+        print()
+        slow |= jobs.main()
+        print()
+        return slow | job_list.main()
     finally:
         subprocess.run([CHECKOUT / "local/slurm", "scancel", "--name=bench"], check=True)
 

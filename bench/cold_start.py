@@ -27,6 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ROUNDS = 21
 LIMIT = 1.6
 CALLER = "arn:aws:iam::000000000000:user/alice"
+USERS = "headnode-state/users.json"
 BARE = "bench.bare_function"
 FUNCTIONS = ("slurm_gateway.edge_authorizer", "slurm_gateway.token_api", "slurm_gateway.jwks_api")
 LIMITED = FUNCTIONS[:2]
@@ -34,8 +35,11 @@ LIMITED = FUNCTIONS[:2]
 
 @contextmanager
 def key_and_parameters() -> Iterator[dict[str, str]]:
-    """Make a signing key, the list of it and an access document; give the functions' settings."""
-    kms, ssm = boto3.client("kms"), boto3.client("ssm")
+    """Make a signing key, the list of it, an access document and a list of users; give the functions' settings."""
+    kms, ssm, s3 = boto3.client("kms"), boto3.client("ssm"), boto3.client("s3")
+    bucket = f"slurm-gateway-bench-{uuid.uuid4()}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=USERS, Body=b'{"users":["alice"]}')
     prefix = f"/slurm-gateway-bench/{uuid.uuid4()}"
     key_id = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     rule = {"name": "alice", "principal": {"iam_user": CALLER}, "users": ["alice"]}
@@ -47,11 +51,14 @@ def key_and_parameters() -> Iterator[dict[str, str]]:
         yield {
             "KEYS_PARAMETER": names[0],
             "ACCESS_PARAMETER": names[1],
+            "BUCKET": bucket,
             "ALLOW_HEAD_NODE_TOKENS": "false",
             "DEFAULT_USER_SUDO": "true",
             "LOG_LEVEL": "ERROR",
         }
     finally:
+        s3.delete_object(Bucket=bucket, Key=USERS)
+        s3.delete_bucket(Bucket=bucket)
         ssm.delete_parameters(Names=names)
         kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
 
@@ -60,15 +67,19 @@ def first_answer(module: str, event: dict[str, Any], environ: dict[str, str]) ->
     """Start a process; return the milliseconds until its first answer, and the answer."""
     argv = [sys.executable, str(CHECKOUT / "bench/first_answer.py"), module]
     started = time.perf_counter()
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environ, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        assert process.stderr is not None
         process.stdin.write(json.dumps(event))
         process.stdin.close()
         line = process.stdout.readline()
         elapsed = (time.perf_counter() - started) * 1000
+        # The audit log is written at every level, and wanted only where something is wrong.
+        said = process.stderr.read()
     if process.returncode or not line:
-        raise SystemExit(f"{module} gave no answer; its message is above")
+        raise SystemExit(f"{module} gave no answer:\n{said}")
     return elapsed, json.loads(line)
 
 

@@ -93,7 +93,7 @@ wait_for() {
 
 # One line of the instance metadata service, version 2.
 instance_metadata() {
-  local token endpoint=http://169.254.169.254/latest
+  local token endpoint=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}/latest
   token=$(curl --silent --show-error --fail --max-time 5 --request PUT \
     --header 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$endpoint/api/token") || return 1
   curl --silent --show-error --fail --max-time 5 \

@@ -11,3 +11,9 @@ done
 
 aws_cli elbv2 register-targets --target-group-arn "$TARGET_GROUP_ARN" --targets "Id=$INSTANCE_ID,Port=$PORT" ||
   fail "cannot register $INSTANCE_ID:$PORT in $TARGET_GROUP_ARN (AWS's answer stands above)"
+
+if [[ -n ${LISTS_TARGET_GROUP_ARN:-} ]]; then
+  aws_cli elbv2 register-targets --target-group-arn "$LISTS_TARGET_GROUP_ARN" \
+    --targets "Id=$INSTANCE_ID,Port=$((PORT + 1))" ||
+    fail "cannot register $INSTANCE_ID:$((PORT + 1)) in $LISTS_TARGET_GROUP_ARN (AWS's answer stands above)"
+fi

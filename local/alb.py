@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from local.address import CHECKOUT, LOAD_BALANCER_PORT, LOG_DIRECTORY, RUN_DIRECTORY, address
-from local.haproxy import HealthCheck, LoadBalancer, Refusal, configuration, read_load_balancer
+from local.haproxy import Forward, HealthCheck, LoadBalancer, Refusal, configuration, read_load_balancer
 from local.process import Process, wait_until
 
 PROCESS = Process("load-balancer")
@@ -35,7 +35,8 @@ HAPROXY = Path("usr/sbin/haproxy")
 INSIDE = Path("var/lib/slurm-gateway-load-balancer.cfg")
 """HAProxy's program and configuration, within the root file system."""
 
-Targets = Callable[[], list[tuple[str, int]]]
+Targets = Callable[[str], list[tuple[str, int]]]
+"""Gives the hosts and ports registered in a target group, by its ARN."""
 
 
 class LoadBalancerError(Exception):
@@ -80,8 +81,10 @@ def load_config(path: Path) -> Config:
     read = json.loads(path.read_text())
     balancer = read.pop("balancer")
     check = HealthCheck(**balancer.pop("health_check"))
-    refusals = tuple(Refusal(**{**rule, "paths": tuple(rule["paths"])}) for rule in balancer.pop("refusals"))
-    return Config(balancer=LoadBalancer(**balancer, health_check=check, refusals=refusals), **read)
+    refusals = tuple(Refusal(**{**rule, "conditions": tuple(rule["conditions"])}) for rule in balancer.pop("refusals"))
+    forwards = tuple(Forward(**{**rule, "conditions": tuple(rule["conditions"])}) for rule in balancer.pop("forwards"))
+    made = LoadBalancer(**balancer, health_check=check, refusals=refusals, forwards=forwards)
+    return Config(balancer=made, **read)
 
 
 def start(config: dict[str, Any]) -> None:
@@ -115,7 +118,7 @@ def is_answering() -> bool:
 
 
 class Supervisor:
-    """Keeps one HAProxy running with the targets of the moment. Takes what gives the targets."""
+    """Keeps one HAProxy running with the targets of the moment. Takes what gives a group's targets."""
 
     def __init__(self, config: Config, targets: Targets) -> None:
         self._config = config
@@ -123,7 +126,7 @@ class Supervisor:
         self._root = Path(config.root)
         self._current: subprocess.Popen[bytes] | None = None
         self._leaving: list[subprocess.Popen[bytes]] = []
-        self._serving: list[tuple[str, int]] | None = None
+        self._serving: dict[str, list[tuple[str, int]]] | None = None
 
     def step(self) -> None:
         """Look once: start HAProxy, replace it when the targets changed or when it died.
@@ -148,19 +151,22 @@ class Supervisor:
                 process.kill()
                 process.wait()
 
-    def _wanted(self) -> list[tuple[str, int]]:
+    def _wanted(self) -> dict[str, list[tuple[str, int]]]:
+        balancer = self._config.balancer
+        groups = [self._config.target_group_arn, *(forward.target_group_arn for forward in balancer.forwards)]
         try:
-            return sorted(set(self._targets()))
+            return {group: sorted(set(self._targets(group))) for group in groups}
         except Exception as exc:  # noqa: BLE001 - whatever it is, the last known targets go on serving
             print(f"targets unknown, keeping the last ones: {type(exc).__name__}", file=sys.stderr, flush=True)
-            return self._serving or []
+            return self._serving or {}
 
-    def _replace(self, targets: list[tuple[str, int]]) -> None:
+    def _replace(self, groups: dict[str, list[tuple[str, int]]]) -> None:
         config = self._config
         program = self._root / HAPROXY
         if not program.exists():
             raise LoadBalancerError(f"{program} is missing: the root file system has no haproxy package")
-        text = configuration(config.balancer, config.host, config.port, targets)
+        targets = groups.get(config.target_group_arn, [])
+        text = configuration(config.balancer, config.host, config.port, targets, groups)
         (self._root / INSIDE).write_text(text)
         argv = ["chroot", config.root, f"/{HAPROXY}", "-db", "-f", f"/{INSIDE}"]
         checked = subprocess.run([*argv, "-c"], capture_output=True, text=True, check=False)
@@ -174,7 +180,7 @@ class Supervisor:
         Path(config.log_file).parent.mkdir(parents=True, exist_ok=True)
         with Path(config.log_file).open("ab") as log:
             self._current = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log)
-        self._serving = targets
+        self._serving = groups
         served = ", ".join(f"{host}:{port}" for host, port in targets) or "none"
         print(f"targets: {served}", file=sys.stderr, flush=True)
 
@@ -196,7 +202,7 @@ def main() -> int:
     config = load_config(parser.parse_args().config)
     from local import stacks
 
-    supervisor = Supervisor(config, lambda: stacks.targets(config.target_group_arn))
+    supervisor = Supervisor(config, stacks.targets)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

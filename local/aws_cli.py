@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> int:
         "NO_PROXY": "*",
     }
     # `awscli` is a package of the same Python; run as a module it works from any folder.
-    command = [sys.executable, "-P", "-m", "awscli", *arguments]
+    # It takes SQS's endpoint from nowhere but its command line.
+    command = [sys.executable, "-P", "-m", "awscli", "--endpoint-url", aws_emulator.endpoint(), *arguments]
     return os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is meant)
 
 

@@ -122,7 +122,8 @@ def is_healthy() -> bool:
 
 def save() -> None:
     """Write the emulator's state to disk now, so that even a killed emulator comes back with it."""
-    ask("POST", "/_local/save", timeout=20.0)
+    # Records of thousands of jobs take a while on a machine that does much else.
+    ask("POST", "/_local/save", timeout=60.0)
 
 
 def client(service: str, credentials: Credentials | None = None) -> Any:  # noqa: ANN401 (boto3 has no types)

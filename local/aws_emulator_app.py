@@ -10,9 +10,12 @@ added, each because of a gap in ministack:
 * A gateway verifies SigV4, but no AWS API gives it the secret of an access key: ``/_local/identity`` does,
   and ``/_local/allowed`` evaluates the caller's policies. ``/_local/save`` writes the state,
   ``/_local/stacks/NAME`` tells what CloudFormation recorded, ``/_local/functions/NAME`` the credentials a
-  function runs with. They ask for root's secret.
+  function runs with, and ``/_local/faults`` puts a service into trouble (local/aws_faults.py). They ask for root's
+  secret.
 * Its CloudFormation lacks some resource types, and its IAM some condition keys: see
   local/cloudformation_types.py and local/iam_conditions.py.
+* What it does otherwise than AWS between an object and a function: see local/event_path.py. Metrics that functions
+  write into their logs: see local/embedded_metrics.py.
 * It forgets STS sessions when it stops. Here they are stored with the rest, for the head node has one.
 * It waits 50 ms for log lines of a function that wrote none, at every call. Here it waits 10 ms.
 * The death of one process of a function ends all its processes. Here it ends that one, as on AWS.
@@ -36,7 +39,7 @@ from ministack import app as ministack
 from ministack.core import iam_evaluator, lambda_runtime, persistence, responses, router
 from ministack.services import cloudformation, lambda_svc, sts
 
-from local import cloudformation_types, iam_conditions
+from local import aws_faults, cloudformation_types, embedded_metrics, event_path, iam_conditions
 from local.aws_emulator import ACCOUNT, REGION, SECRET_HEADER
 
 if TYPE_CHECKING:
@@ -76,6 +79,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await _answer(send, 403, {"message": f"{path} is closed in this stack"})
     elif not _is_own_key(_access_key_id(scope, headers)):
         await _refuse(scope, headers, send)
+    elif failing := await aws_faults.answer(
+        router.detect_service(scope["method"], path, headers, _query(scope)), _access_key_id(scope, headers), headers
+    ):
+        await _send(scope, failing, send)
     else:
         kept = [(name, value) for name, value in scope["headers"] if name.lower() != b"x-forwarded-proto"]
         forwarded = {**scope, "headers": [*kept, (b"x-forwarded-proto", b"https")]}
@@ -94,7 +101,11 @@ async def _refuse(scope: Scope, headers: dict[str, str], send: Send) -> None:
     """Answer as AWS answers a key that it does not know, in the protocol of the service that was called."""
     service = router.detect_service(scope["method"], scope["path"], headers, _query(scope))
     unknown = iam_evaluator.AuthError("InvalidClientTokenId", "The security token included in the request is invalid.")
-    status, answered, body = ministack._credential_failure(service, "", secrets.token_hex(16), unknown, headers)
+    await _send(scope, ministack._credential_failure(service, "", secrets.token_hex(16), unknown, headers), send)
+
+
+async def _send(scope: Scope, answer: tuple[int, dict[str, Any], bytes], send: Send) -> None:
+    status, answered, body = answer
     lines = [(name.lower().encode(), value.encode()) for name, value in answered.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -128,6 +139,11 @@ def _administer(path: str, body: dict[str, Any]) -> dict[str, Any]:
             return _stack(unquote(name))
         case ["functions", name]:
             return _function_credentials(unquote(name))
+        case ["faults"]:
+            aws_faults.put(
+                str(body["service"]), str(body["code"]), int(body.get("status", 400)), float(body.get("seconds", 0))
+            )
+            return {}
         case ["save"]:
             persistence.save_all(ministack._build_persistence_save_dict())
             return {}
@@ -275,6 +291,8 @@ async def _serve() -> None:
 if __name__ == "__main__":
     cloudformation_types.register()
     iam_conditions.correct()
+    event_path.correct()
+    embedded_metrics.read()
     _keep_sessions()
     _wait_less_for_logs()
     _end_one_environment_at_a_time()

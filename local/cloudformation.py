@@ -67,7 +67,8 @@ def _template_source(stack: str, body: str) -> dict[str, str]:
     s3.create_bucket(Bucket=ARTIFACTS_BUCKET)
     key = f"{stack}.template"
     s3.put_object(Bucket=ARTIFACTS_BUCKET, Key=key, Body=body.encode())
-    return {"TemplateURL": f"https://{ARTIFACTS_BUCKET}.s3.{REGION}.amazonaws.com/{key}"}
+    # With the bucket in the path: ministack 1.5.33 does not find it in the name.
+    return {"TemplateURL": f"https://s3.{REGION}.amazonaws.com/{ARTIFACTS_BUCKET}/{key}"}
 
 
 def _describe(cloudformation: Any, stack: str) -> dict[str, Any] | None:  # noqa: ANN401 (boto3 has no types)

@@ -32,7 +32,12 @@ UNITS = (
     "munge.service", "mariadb.service", "accounting-database.service", "slurmdbd.service", "slurmctld.service",
     *(f"slurmd@{node}.service" for node in slurm_configuration.NODES),
 )  # fmt: skip
-CONFIGURED_UNITS = ("slurmrestd.service", "slurm-gateway-keys.timer", "slurm-gateway-register.timer")
+CONFIGURED_UNITS = (
+    "slurmrestd.service", "slurmrestd-lists.service",
+    "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
+    "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-credentials.timer",
+    "slurm-gateway-users.timer", "slurm-gateway-users.path",
+)  # fmt: skip
 
 
 class ClusterError(Exception):
@@ -50,8 +55,10 @@ class Settings:
 def ensure_rootfs(release: str = DEFAULT_RELEASE) -> Path:
     """Make the root file system of a Slurm release unless it is there, and give its directory.
 
-    Takes the release ("24.11" or "26.05"). Raises RootfsError.
+    Takes the release ("24.11" or "26.05"). One that was made with other packages is made anew. Raises RootfsError.
     """
+    if rootfs.is_outdated(release) and running_release() == release:
+        stop()
     return rootfs.ensure(release)
 
 
@@ -97,14 +104,19 @@ def start(release: str = DEFAULT_RELEASE, settings: Settings | None = None) -> N
 def configure(
     *,
     keys_parameter: str,
+    event_bus: str,
+    bucket: str,
+    orders_queue: str,
     environment: Mapping[str, str],
     target_group_arn: str | None = None,
+    lists_target_group_arn: str | None = None,
     instance_id: str | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
     """Run ``headnode/configure.sh`` on the head node, as OnNodeConfigured does on a ParallelCluster one.
 
-    Takes the name of the SSM parameter that lists the signing keys, the environment of the AWS CLI there
+    Takes the name of the SSM parameter that lists the signing keys, those of the event bus and the bucket, the URL of
+    the queue of orders, the environment of AWS there
     (AWS_ENDPOINT_URL, AWS_REGION and the head node's credentials), the load balancer's target group with the instance
     id to register in it, and any further arguments of the script. Its output goes to standard output. Raises
     ClusterError when it fails.
@@ -118,11 +130,15 @@ def configure(
     environment_file.touch(mode=0o600)
     environment_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     argv = [
-        "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--port", str(SLURMRESTD_PORT),
+        "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--event-bus", event_bus,
+        "--bucket", bucket, "--orders-queue", orders_queue, "--shared-directories", "/home",
+        "--python", "/usr/bin/python3", "--port", str(SLURMRESTD_PORT),
         "--listen-address", address(), "--environment-file", "/root/headnode.environment",
     ]  # fmt: skip
     if target_group_arn is not None and instance_id is not None:
         argv += ["--target-group-arn", target_group_arn, "--instance-id", instance_id]
+    if lists_target_group_arn is not None:
+        argv += ["--lists-target-group-arn", lists_target_group_arn]
     sys.stdout.flush()
     command = _machine(release).command([*argv, *arguments])
     status = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode
@@ -277,7 +293,7 @@ def _nodes_ready(machine: Machine) -> bool:
 
 def _add_accounts(machine: Machine) -> None:
     present = _checked(machine, ["sacctmgr", "-nP", "show", "association", "format=user"]).split()
-    missing = [user for user in rootfs.USERS if user not in present]
+    missing = [user for user in (*rootfs.USERS, rootfs.CANARY_USER) if user not in present]
     if missing:
         # Adding what is there already is no error, but exits with 1: hence the look first.
         add = ["sacctmgr", "-i", "add"]

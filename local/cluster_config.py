@@ -1,14 +1,19 @@
 """cluster-config.yaml with its placeholders filled in from the requirements stack's outputs.
 
-Also a command, which needs nothing but Python: it reads what ``aws cloudformation describe-stacks --query
-'Stacks[0].Outputs'`` prints, and prints the cluster configuration.
+Also a command: it reads what ``aws cloudformation describe-stacks --query 'Stacks[0].Outputs'`` prints, and prints the
+cluster configuration, checked by ParallelCluster's own schema where ``--cluster`` names the cluster. ``make
+cluster-config`` runs it so.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import re
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 CLUSTER_CONFIG = Path(__file__).resolve().parent.parent / "cluster-config.yaml"
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9]+)\}")
+_NO_DATABASE = "    # For accounting (sacct, /slurmdb) give a Database here"
 _COMMAND = (
     "aws cloudformation describe-stacks --stack-name slurm-gateway-requirements"
     " --query 'Stacks[0].Outputs' --output json | python3 -m local.cluster_config > my-cluster.yaml"
@@ -26,6 +32,20 @@ _COMMAND = (
 
 class ClusterConfigError(Exception):
     """The configuration cannot be filled in; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """An accounting database: its host and port, the user, and the ARN of the secret that holds the password."""
+
+    uri: str
+    user: str
+    secret_arn: str
+
+    def lines(self) -> str:
+        """Give what stands below SlurmSettings."""
+        fields = {"Uri": self.uri, "UserName": self.user, "PasswordSecretArn": self.secret_arn}
+        return "    Database:\n" + "".join(f"      {name}: {json.dumps(value)}\n" for name, value in fields.items())
 
 
 def placeholders(text: str) -> set[str]:
@@ -48,6 +68,29 @@ def fill(text: str, outputs: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: outputs[match[1]], text)
 
 
+def with_database(text: str, database: Database) -> str:
+    """Put an accounting database where the configuration says that one may stand."""
+    before, found, after = text.partition(_NO_DATABASE)
+    if not found:
+        raise ClusterConfigError(f"cluster-config.yaml has no line that begins with {_NO_DATABASE.strip()!r}")
+    return before + database.lines() + after.partition("\n")[2]
+
+
+def check(text: str, cluster: str) -> None:
+    """Let ParallelCluster's schema judge a configuration; raise ClusterConfigError with its words if it refuses."""
+    # The clients that it makes while it reads want a region, and ask nothing of it.
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
+    command = [sys.executable, "-m", "local.cluster_schema", cluster]
+    ran = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        last = ran.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise ClusterConfigError(
+            f"ParallelCluster's schema could not be asked ({last[0]}): run make cluster-config, which installs it"
+        )
+    if refusals := json.loads(ran.stdout):
+        raise ClusterConfigError("ParallelCluster refuses it: " + "; ".join(refusals))
+
+
 def read_outputs(text: str) -> dict[str, str]:
     """Read the outputs of a stack as the AWS CLI prints them, in JSON.
 
@@ -59,10 +102,24 @@ def read_outputs(text: str) -> dict[str, str]:
         raise ClusterConfigError(f"standard input does not hold a stack's outputs; run: {_COMMAND}") from exc
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Fill cluster-config.yaml in from the outputs on standard input; give the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local.cluster_config", description=__doc__)
+    parser.add_argument("--cluster", help="the cluster's name; then ParallelCluster's schema checks the result")
+    parser.add_argument("--DatabaseUri", metavar="HOST:PORT", help="an accounting database")
+    parser.add_argument("--DatabaseUser", metavar="NAME")
+    parser.add_argument("--DatabaseSecretArn", metavar="ARN", help="the secret that holds its password")
+    given = parser.parse_args(argv)
+    database = [given.DatabaseUri, given.DatabaseUser, given.DatabaseSecretArn]
     try:
-        sys.stdout.write(fill(CLUSTER_CONFIG.read_text(), read_outputs(sys.stdin.read())))
+        if any(database) and not all(database):
+            raise ClusterConfigError("give DatabaseUri, DatabaseUser and DatabaseSecretArn together")
+        text = fill(CLUSTER_CONFIG.read_text(), read_outputs(sys.stdin.read()))
+        if given.DatabaseUri:
+            text = with_database(text, Database(*database))
+        if given.cluster:
+            check(text, given.cluster)
+        sys.stdout.write(text)
     except ClusterConfigError as exc:
         print(f"cluster-config.yaml: {exc}", file=sys.stderr)
         return 1

@@ -62,12 +62,20 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A listener rule that answers itself: which paths (``*`` and ``?`` stand for anything), and with what."""
+    """A listener rule that answers itself, with what, and when: expressions of HAProxy's that must all hold."""
 
-    paths: tuple[str, ...]
     status: int
     content_type: str
     text: str
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A listener rule that sends requests to another target group, by its ARN, and when, as a refusal says it."""
+
+    target_group_arn: str
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class LoadBalancer:
     drop_invalid_headers: bool
     health_check: HealthCheck
     refusals: tuple[Refusal, ...] = ()
+    forwards: tuple[Forward, ...] = ()
 
 
 def read_load_balancer(
@@ -102,6 +111,7 @@ def read_load_balancer(
     path = str(group.get("HealthCheckPath", "/"))
     if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("\\\"'#"):
         raise UnknownSettingError(f"TargetGroup.HealthCheckPath: {path!r} is no plain path")
+    read = [_rule(rule) for rule in sorted(rules, key=_priority)]
     return LoadBalancer(
         idle_timeout=idle_timeout,
         drop_invalid_headers=drop,
@@ -113,7 +123,8 @@ def read_load_balancer(
             healthy=int(group.get("HealthyThresholdCount", 5)),
             unhealthy=int(group.get("UnhealthyThresholdCount", 2)),
         ),
-        refusals=tuple(_refusal(rule) for rule in sorted(rules, key=_priority)),
+        refusals=tuple(rule for rule in read if isinstance(rule, Refusal)),
+        forwards=tuple(rule for rule in read if isinstance(rule, Forward)),
     )
 
 
@@ -121,36 +132,81 @@ def _priority(rule: Mapping[str, Any]) -> int:
     return int(rule["Priority"])
 
 
-def _refusal(rule: Mapping[str, Any]) -> Refusal:
-    """Read a rule of one path-pattern condition and one fixed response; no other is known here."""
+def _rule(rule: Mapping[str, Any]) -> Refusal | Forward:
+    """Read a rule of one fixed response or one target group; no other action is known here.
+
+    Refusals are looked at first, which is so only where their priorities are the lower numbers.
+    """
     match rule:
         case {
-            "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}],
+            "Conditions": [_, *_] as conditions,
             "Actions": [{"Type": "fixed-response", "FixedResponseConfig": dict(answer)}],
         }:
             return Refusal(
-                paths=tuple(str(path) for path in paths),
                 status=int(answer["StatusCode"]),
                 content_type=str(answer["ContentType"]),
                 text=str(answer["MessageBody"]),
+                conditions=tuple(_condition(rule, condition) for condition in conditions),
             )
-    raise UnknownSettingError(f"ListenerRule {rule.get('Priority')}: only path-pattern with fixed-response is known")
+        case {
+            "Conditions": [_, *_] as conditions,
+            "Actions": [{"Type": "forward", "TargetGroupArn": str(group)}],
+        }:
+            return Forward(
+                target_group_arn=group,
+                conditions=tuple(_condition(rule, condition) for condition in conditions),
+            )
+    raise UnknownSettingError(
+        f"ListenerRule {rule.get('Priority')}: only conditions with a fixed-response or one target group are known"
+    )
 
 
-def _path_pattern(pattern: str) -> str:
-    """Give a path pattern as a regular expression. Source: ELB guide, rule condition types, wildcards."""
-    return "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+def _condition(rule: Mapping[str, Any], condition: Mapping[str, Any]) -> str:
+    """Give a condition as an expression of HAProxy's. Source: ELB guide, rule condition types."""
+    match condition:
+        case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}:
+            return "path -m reg " + " ".join(f"'^{_pattern(str(path))}$'" for path in paths)
+        case {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": str(name), "Values": ["*"]}}:
+            return f"req.fhdr({name}) -m found"
+        case {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": [*methods]}}:
+            return "method " + " ".join(map(str, methods))
+        case {"Field": "query-string", "QueryStringConfig": {"Values": [*pairs]}} if all(
+            set(pair) == {"Value"} for pair in pairs
+        ):
+            # Without a key the value of any parameter counts, in small letters or capitals.
+            values = (_pattern(str(pair["Value"]), anything="[^&]*") for pair in pairs)
+            return "query -i -m reg " + " ".join(f"'(^|&)[^=&]*={value}(&|$)'" for value in values)
+    raise UnknownSettingError(
+        f"ListenerRule {rule.get('Priority')}: known are path-pattern, http-request-method, query-string without a Key "
+        "and http-header with any value"
+    )
 
 
-def configuration(balancer: LoadBalancer, host: str, port: int, targets: Iterable[tuple[str, int]]) -> str:
+def _pattern(pattern: str, *, anything: str = ".*") -> str:
+    """Give a pattern as a regular expression. Source: ELB guide, rule condition types, wildcards."""
+    return "".join({"*": anything, "?": "."}.get(character, re.escape(character)) for character in pattern)
+
+
+def configuration(
+    balancer: LoadBalancer,
+    host: str,
+    port: int,
+    targets: Iterable[tuple[str, int]],
+    forwarded: Mapping[str, Iterable[tuple[str, int]]] | None = None,
+) -> str:
     """Give HAProxy's configuration.
 
-    Takes the address and port to listen on and the targets' hosts and ports. Requests are logged to
+    Takes the address and port to listen on and the targets' hosts and ports, of the groups that rules forward to by
+    ARN. Requests are logged to
     standard output, one line each: time, method, path, status, milliseconds and target; never a header or a
     query.
     """
     servers = sorted(set(targets))
     sections = [_global(), _defaults(balancer), _frontend(balancer, host, port, has_targets=bool(servers))]
+    for number, forward in enumerate(balancer.forwards, 1):
+        others = sorted(set((forwarded or {}).get(forward.target_group_arn, ())))
+        lines = [f"backend forward{number}", *_refused(), *_servers(others)]
+        sections.append("\n".join(lines) + "\n")
     if servers:
         sections += [_checked(balancer.health_check, servers), _unchecked(servers)]
     return "\n".join(sections)
@@ -202,11 +258,14 @@ def _frontend(balancer: LoadBalancer, host: str, port: int, *, has_targets: bool
         '    http-request set-header X-Amzn-Trace-Id "Root=%[var(txn.hop)]" unless { var(txn.trace) -m found }',
     ]
     for refusal in balancer.refusals:
-        expressions = " ".join(f"'^{_path_pattern(path)}$'" for path in refusal.paths)
+        concerned = " ".join(f"{{ {condition} }}" for condition in refusal.conditions)
         lines.append(
             f"    http-request return status {refusal.status} content-type {refusal.content_type}"
-            f' string "{refusal.text}" hdr Server {SERVER} if {{ path -m reg {expressions} }}'
+            f' string "{refusal.text}" hdr Server {SERVER} if {concerned}'
         )
+    for number, forward in enumerate(balancer.forwards, 1):
+        concerned = " ".join(f"{{ {condition} }}" for condition in forward.conditions)
+        lines.append(f"    use_backend forward{number} if {concerned}")
     if has_targets:
         # Without a healthy target requests go to all of them: the target group fails open.
         lines += ["    use_backend healthy if { nbsrv(healthy) gt 0 }", "    default_backend all"]

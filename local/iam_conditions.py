@@ -2,8 +2,9 @@
 
     aws:PrincipalArn       of a role's session is the role's ARN on AWS, and the session's in ministack
     kms:SigningAlgorithm   is unknown to ministack: a policy that demands RS256 would refuse everyone
+    events:source          the same: a policy that names the source of events would refuse everyone
 
-Both are corrected inside ministack's evaluator, so that policies are written for AWS alone.
+All are corrected inside ministack's evaluator, so that policies are written for AWS alone.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ def correct() -> None:
     request_context = iam_actions.request_tag_context
 
     def corrected_key(key: str, context: Any) -> Any:  # noqa: ANN401 (ministack's own types)
-        if key.lower() == "aws:principalarn" and context.principal_type == "AssumedRole":
+        # By the ARN, for where a queue's own policy is asked the type is another.
+        if key.lower() == "aws:principalarn" and ":assumed-role/" in context.principal_arn:
             return _role_arn(context.principal_arn, context.principal_account)
         return resolve_key(key, context)
 
     def corrected_context(service: str, action: str, body: bytes, *rest: object) -> dict[str, Any]:
         context: dict[str, Any] = request_context(service, action, body, *rest)
-        return {**context, **_signing(body)} if action == "kms:Sign" else context
+        added = {"kms:Sign": _signing, "events:PutEvents": _sources}.get(action)
+        return {**context, **added(_request(body))} if added else context
 
     iam_evaluator._resolve_condition_key = corrected_key
     iam_actions.request_tag_context = corrected_context
@@ -42,10 +45,20 @@ def _role_arn(session_arn: str, account: str) -> str:
     return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{name}"
 
 
-def _signing(body: bytes) -> dict[str, str]:
+def _request(body: bytes) -> dict[str, Any]:
     try:
         request = json.loads(body)
     except ValueError:
-        # Not JSON: the service itself refuses it.
-        return {}
-    return {key: str(request[name]) for name, key in _KMS_KEYS.items() if isinstance(request, dict) and name in request}
+        request = None
+    # What is no JSON object the service itself refuses.
+    return request if isinstance(request, dict) else {}
+
+
+def _signing(request: dict[str, Any]) -> dict[str, str]:
+    return {key: str(request[name]) for name, key in _KMS_KEYS.items() if name in request}
+
+
+def _sources(request: dict[str, Any]) -> dict[str, str]:
+    """Give the source of a request's events; of several sources one that no policy names, where AWS looks at each."""
+    sources = {str(entry.get("Source")) for entry in request.get("Entries", []) if isinstance(entry, dict)}
+    return {"events:source": sources.pop() if len(sources) == 1 else ""}

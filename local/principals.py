@@ -1,4 +1,4 @@
-"""Who calls: the administrator, the principals alice, bob and mallory, and a role to assume.
+"""Who calls: the administrator, the principals alice, bob and mallory, and roles to assume.
 
 Their access keys lie under ``.local/state/aws/keys``, readable by their owner only. A key that the emulator
 no longer knows is made anew.
@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from local import aws_emulator
 from local.aws_emulator import ACCOUNT, REGION, Credentials
+from local.rootfs import CANARY_USER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 ADMINISTRATOR = "administrator"
 NAMES = ("alice", "bob", "mallory")
 RESEARCHER_ROLE = "researcher"
+PIPELINE_ROLE = "pipeline"
+OPERATOR = "operator"
+_OPERATOR_ROLE = f"slurm-gateway-requirements-operator-{REGION}"
 KEYS = aws_emulator.DIRECTORY / "keys"
 WRITTEN_ACCESS_DOCUMENT = aws_emulator.DIRECTORY / "access.yaml"
 
@@ -34,6 +38,9 @@ _CALL_TOKEN = {
 
 ACCESS_DOCUMENT = f"""\
 version: 1
+inbox:
+  - {{rule: "alice-*", users: [alice]}}
+  - {{rule: "bob-*", users: [bob]}}
 rules:
   - name: alice
     principal: {{iam_user: "arn:aws:iam::{ACCOUNT}:user/alice"}}
@@ -44,6 +51,9 @@ rules:
   - name: researcher
     principal: {{iam_role: "arn:aws:iam::{ACCOUNT}:role/{RESEARCHER_ROLE}"}}
     users: [bob]
+  - name: canary
+    principal: {{iam_role: "arn:aws:iam::{ACCOUNT}:role/slurm-gateway-canary-{REGION}"}}
+    users: [{CANARY_USER}]
 """
 
 
@@ -65,13 +75,15 @@ def ensure(outputs: Mapping[str, str] | None = None) -> dict[str, tuple[str, str
 
     They may call POST /token of any API of this account, and nothing else of AWS. With the requirements
     stack's outputs it also writes the access document, unless an operator wrote another. The role
-    ``researcher``, which is mapped to bob, is made too.
+    ``researcher``, which is mapped to bob, is made too, and ``pipeline``, which may write the inbox.
     """
     iam = aws_emulator.client("iam", administrator())
     keys = {name: _user(name, _CALL_TOKEN, iam) for name in NAMES}
     ensure_role(RESEARCHER_ROLE, iam)
     iam.put_role_policy(RoleName=RESEARCHER_ROLE, PolicyName="own", PolicyDocument=_policy(_CALL_TOKEN))
     if outputs is not None:
+        ensure_role(PIPELINE_ROLE, iam)
+        iam.attach_role_policy(RoleName=PIPELINE_ROLE, PolicyArn=outputs["InboxWriterPolicyArn"])
         write_access_document(outputs["AccessParameterName"])
     aws_emulator.save()
     return {name: (key.access_key_id, key.secret_access_key) for name, key in keys.items()}
@@ -80,15 +92,16 @@ def ensure(outputs: Mapping[str, str] | None = None) -> dict[str, tuple[str, str
 def credentials(name: str) -> Credentials:
     """Give credentials by name.
 
-    ``administrator``, ``alice``, ``bob`` and ``mallory`` have access keys; ``researcher`` is a role, whose
-    session it gives. Raises PrincipalError for another name.
+    ``administrator``, ``alice``, ``bob`` and ``mallory`` have access keys; ``researcher``, ``pipeline`` and
+    ``operator`` are roles, whose session it gives. Raises PrincipalError for another name.
     """
     if name == ADMINISTRATOR:
         return administrator()
-    if name == RESEARCHER_ROLE:
-        return assume(RESEARCHER_ROLE, "local")
+    roles = {RESEARCHER_ROLE: RESEARCHER_ROLE, PIPELINE_ROLE: PIPELINE_ROLE, OPERATOR: _OPERATOR_ROLE}
+    if name in roles:
+        return assume(roles[name], "local")
     if name not in NAMES:
-        known = ", ".join((ADMINISTRATOR, *NAMES, RESEARCHER_ROLE))
+        known = ", ".join((ADMINISTRATOR, *NAMES, *roles))
         raise PrincipalError(f"there is no principal {name!r}; there are {known}")
     return _user(name, _CALL_TOKEN, aws_emulator.client("iam", administrator()))
 
@@ -124,7 +137,9 @@ def write_access_document(parameter: str) -> bool:
     ssm = aws_emulator.client("ssm", administrator())
     present = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
     written = WRITTEN_ACCESS_DOCUMENT.read_text() if WRITTEN_ACCESS_DOCUMENT.exists() else None
-    if present == ACCESS_DOCUMENT or (present != written and yaml.safe_load(present).get("rules")):
+    # What the stack itself writes into it is the canary's rule, and no operator's.
+    operators = [rule for rule in yaml.safe_load(present).get("rules") or () if rule.get("users") != [CANARY_USER]]
+    if present == ACCESS_DOCUMENT or (present != written and operators):
         return False
     ssm.put_parameter(Name=parameter, Value=ACCESS_DOCUMENT, Overwrite=True)
     aws_emulator.write_private(WRITTEN_ACCESS_DOCUMENT, ACCESS_DOCUMENT)

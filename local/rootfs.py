@@ -22,9 +22,13 @@ PACKAGES = (
     "slurm-wlm-jwt-plugin", "slurm-wlm-mysql-plugin", "munge", "mariadb-server",
     "awscli", "openssl", "curl", "ca-certificates",
     "systemd", "systemd-sysv", "dbus", "iproute2", "procps", "sudo",
+    "python3", "python3-boto3",
     "haproxy",
 )  # fmt: skip
 """haproxy stands for the load balancer; the stack runs it from here so that the host needs none."""
+
+PACKAGE_LIST = "etc/local-packages"
+"""The file in a root file system that tells which packages it was made with."""
 
 UNUSED_UNITS = (
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
@@ -36,6 +40,9 @@ UNUSED_UNITS = (
 """Masked: they act on the host's kernel or network, which this machine shares, or only cost time at boot.
 
 slurmd's own unit is among them because this machine runs four, by a template unit."""
+
+CANARY_USER = "slurm-canary"
+"""Whom configure.sh makes for the API's canary."""
 
 USERS = {"alice": 1001, "bob": 1002}
 """The cluster's users and their numbers, equal to those of their groups."""
@@ -94,15 +101,19 @@ def release(name: str) -> Release:
 
 
 def ensure(name: str) -> Path:
-    """Make the root file system of a release unless it is there, and give its directory.
+    """Make the root file system of a release unless it is there with all its packages, and give its directory.
 
-    Takes the release's name. The first time needs Debian's package archive and takes 30 to 60 s, which is
-    said on standard output. Raises RootfsError.
+    Takes the release's name. Making it needs Debian's package archive and takes 30 to 60 s, which is said on standard
+    output. The machine must not run when it is made anew, which loses that cluster's state. Raises RootfsError.
     """
     wanted = release(name)
-    if wanted.directory.is_dir():
+    if wanted.directory.is_dir() and not is_outdated(name):
         return wanted.directory
     _require_commands()
+    if wanted.directory.is_dir():
+        print(f"the root file system of Slurm {name} lacks a package that the stack needs now", flush=True)
+        _refuse_mounts_below(wanted.directory)
+        shutil.rmtree(wanted.directory)
     partial = wanted.directory.with_name(wanted.directory.name + ".partial")
     if partial.exists():
         # mmdebstrap unmounts what it mounted even when it fails, but a SIGKILL leaves it no chance.
@@ -134,6 +145,16 @@ def ensure(name: str) -> Path:
     return wanted.directory
 
 
+def is_outdated(name: str) -> bool:
+    """Tell whether a release's root file system is there, and was made with other packages than are wanted now."""
+    listing = release(name).directory / PACKAGE_LIST
+    return release(name).directory.is_dir() and (not listing.exists() or listing.read_text() != _package_list())
+
+
+def _package_list() -> str:
+    return "".join(f"{package}\n" for package in sorted(PACKAGES))
+
+
 def _mmdebstrap_options(wanted: Release) -> list[str]:
     options = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
     options += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED_PATHS]
@@ -144,6 +165,7 @@ def _mmdebstrap_options(wanted: Release) -> list[str]:
 
 def _finish(root: Path) -> None:
     """Make what the release's directory holds before its first boot the same for every cluster."""
+    (root / PACKAGE_LIST).write_text(_package_list())
     for unit in UNUSED_UNITS:
         _mask(root, unit)
     # Debian's slurmrestd listens on every interface, as root; headnode/configure.sh brings its own unit.

@@ -18,6 +18,7 @@ from local.address import GATEWAY_PORT, LOAD_BALANCER_PORT, LOG_DIRECTORY, STATE
 from local.gateway import service as gateway
 from local.gateway.config import build_config
 from local.process import wait_until
+from local.rootfs import CANARY_USER
 from local.token import TokenError, mint
 
 if TYPE_CHECKING:
@@ -52,11 +53,18 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
         cluster.wait_ready()
         cluster.configure(
             keys_parameter=requirements["KeysParameterName"],
+            event_bus=requirements["EventBusName"],
+            bucket=requirements["BucketName"],
+            orders_queue=requirements["HeadNodeQueueUrl"],
             target_group_arn=requirements["TargetGroupArn"],
+            lists_target_group_arn=requirements["ListsTargetGroupArn"],
             environment=stacks.head_node_environment(requirements),
             instance_id=stacks.head_node_instance_id(requirements),
-            arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"]),
-        )
+            arguments=(
+                "--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER,
+                "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json",
+            ),
+        )  # fmt: skip
         cluster.wait_ready()
         _say("load balancer and gateway")
         _start_load_balancer(api, requirements, root)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from local import aws_emulator, cloudformation, function_package, intrinsics, principals, template
-from local.address import CHECKOUT, SLURMRESTD_PORT, address
+from local.address import CHECKOUT, GATEWAY_PORT, SLURMRESTD_PORT, address, url
 from local.aws_emulator import ACCOUNT, REGION, Credentials
 from local.cloudformation import ARTIFACTS_BUCKET, StackError, outputs_of
 from local.intrinsics import References
@@ -41,7 +41,10 @@ HEAD_NODE_NAME = "HeadNode"
 
 HEAD_NODE_SESSION_SECONDS = 365 * 24 * 3600
 
-_REQUIREMENTS_PARAMETERS = {"SlurmrestdPort": str(SLURMRESTD_PORT)}
+_REQUIREMENTS_PARAMETERS = {"SlurmrestdPort": str(SLURMRESTD_PORT), "HeadNodeRole": HEAD_NODE_ROLE}
+# The local cluster has accounting.
+_API_PARAMETERS = {"Accounting": "true"}
+_URL_OF_API = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,10 @@ def deploy_api(parameters: Mapping[str, str] | None = None) -> DeployedApi:
 
     Raises StackError, TemplateError or function_package.PackageError.
     """
-    given = dict(parameters or {})
+    given = {**_API_PARAMETERS, **(parameters or {})}
     translated = template.translate(CHECKOUT / "template.yaml", given, code_uri=_upload_code(), region=REGION)
+    # The API's own name leads to AWS; here its gateway answers elsewhere.
+    translated = json.loads(json.dumps(translated, default=str).replace(_URL_OF_API, url(GATEWAY_PORT)))
     outputs = cloudformation.deploy(API_STACK, json.dumps(translated, default=str), given)
     aws_emulator.save()
     return _deployed_api(translated, given, outputs)
@@ -182,10 +187,16 @@ def targets(target_group_arn: str) -> list[tuple[str, int]]:
     instances = [target for target, _ in registered if target.startswith("i-")]
     hosts: dict[str, str] = {}
     if instances:
-        found = aws_emulator.client("ec2", administrator).describe_instances(InstanceIds=instances)
+        # By a filter: an instance that is gone is no error, and on AWS no target either.
+        wanted = [{"Name": "instance-id", "Values": instances}, {"Name": "instance-state-name", "Values": ["running"]}]
+        found = aws_emulator.client("ec2", administrator).describe_instances(Filters=wanted)
         for reservation in found["Reservations"]:
             hosts |= {item["InstanceId"]: item["PrivateIpAddress"] for item in reservation["Instances"]}
-    return [(hosts.get(target, target), port) for target, port in registered]
+    return [
+        (hosts.get(target, target), port)
+        for target, port in registered
+        if target in hosts or not target.startswith("i-")
+    ]
 
 
 def target_group() -> dict[str, Any]:

@@ -1,265 +1,87 @@
-"""The access document: YAML in an SSM parameter, read into rules or refused as a whole.
+"""The access document in its SSM parameter: the newest version of it that is valid.
 
-    version: 1
-    rules:
-      - name: alice
-        principal:
-          iam_user: arn:aws:iam::123456789012:user/alice
-      # or, for every session of a role:
-      #   iam_role: arn:aws:iam::123456789012:role/Researcher
-        users: [alice]                         # the first is the default
-        lifespan: {default: 900, longest: 3600}  # seconds; may be left out
-
-Beyond these keys it may hold nothing: a misspelled one must not be taken for one left out.
+A version that is not valid changes nothing, whether this process has read an earlier one or has only just started:
+Parameter Store keeps a parameter's earlier versions, and the one before it holds, or the one before that. So a broken
+document neither opens the door nor closes it to everybody, and no second copy of it exists that anything could write.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import yaml
-
-from . import principals
-from .access import DEFAULT_LIFESPAN, LONGEST_LIFESPAN, Access, Rule
-from .aws import read_parameter
+from . import metrics
+from .access_reader import parse
+from .aws import read_versioned_parameter
 from .errors import AccessDocumentError, UnavailableError
-from .users import is_name
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-_logger = logging.getLogger(__name__)
-# libyaml's loader is ten times as fast; PyYAML is built without it on some machines.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    from .access import Access
 
-# An advanced SSM parameter holds 8 KB.
-_LARGEST = 8192
-_DEEPEST = 10
-# A token cannot be called back but by dropping its key: a day is long enough for one.
-_LONGEST_OF_ALL = 86_400
-_RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_KINDS = {
-    "iam_user": (principals.of_user, "an IAM user's ARN, such as arn:aws:iam::123456789012:user/alice"),
-    "iam_role": (principals.of_role, "an IAM role's ARN, such as arn:aws:iam::123456789012:role/Researcher"),
-}
+_logger = logging.getLogger(__name__)
+# So many versions are looked back at. Each is a call of some milliseconds, in the one request that finds them broken.
+_FURTHEST_BACK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The rules that are in force; the newest version when that was decided, its text, and whether it is valid."""
+
+    access: Access
+    version: int
+    text: str
+    is_valid: bool
 
 
 class AccessDocument:
-    """The rules in an SSM parameter, as of its last version that was valid.
-
-    A version that is not valid changes nothing and is logged with what is wrong on which line. Where none was
-    valid yet there are no rules to hold on to, and nothing is decided.
-    """
+    """The rules in an SSM parameter, as of its newest valid version."""
 
     def __init__(self, ssm: BaseClient, parameter: str, *, forbidden: frozenset[str]) -> None:
         self._ssm = ssm
         self._parameter = parameter
         self._forbidden = forbidden
-        self._text: str | None = None
-        self._access: Access | None = None
+        self._held: _Held | None = None
 
     def read(self) -> Access:
-        """Return the rules; UnavailableError if there is no document to read, or none was ever valid."""
-        text = read_parameter(self._ssm, self._parameter)
-        if self._access is not None and text == self._text:
-            return self._access
-        try:
-            self._access = parse(text, forbidden=self._forbidden)
-        except AccessDocumentError as exc:
+        """Return the rules; UnavailableError if there is no document to read, or no version of it is valid."""
+        text, newest = read_versioned_parameter(self._ssm, self._parameter)
+        held = self._held
+        if held is None or (held.version, held.text) != (newest, text):
+            held = self._held = self._decided(text, newest, held)
+        if not held.is_valid:
+            # At every reading, so that an alarm lasts as long as what it is about.
+            metrics.emit({"AccessDocumentNotValid": 1}, parameter=self._parameter, version=newest)
             _logger.warning(
-                "the access document is not valid: its last valid version holds; without one there are no "
-                "tokens until it is mended",
-                extra={"parameter": self._parameter, "problems": exc.problems},
+                "the access document is not valid: its last valid version holds until it is mended",
+                extra={"parameter": self._parameter, "version": newest},
             )
-            if self._access is None:
-                raise UnavailableError("the access document is not valid") from exc
-            return self._access
-        self._text = text
-        return self._access
+        return held.access
 
+    def _decided(self, text: str, newest: int, held: _Held | None) -> _Held:
+        access = self._parsed(text, newest)
+        if access is not None:
+            return _Held(access, newest, text, is_valid=True)
+        # A parameter that was deleted and made again counts anew: what it held before is over.
+        last = held.version if held is not None and held.version < newest else 0
+        for version in range(newest - 1, max(last, newest - 1 - _FURTHEST_BACK), -1):
+            # Parameter Store keeps the last 100 versions, so that the numbers have no gap here.
+            earlier, _ = read_versioned_parameter(self._ssm, self._parameter, version)
+            access = self._parsed(earlier, version)
+            if access is not None:
+                return _Held(access, newest, text, is_valid=False)
+        if held is None or not last:
+            raise UnavailableError("the access document is not valid, nor is an earlier version of it")
+        return _Held(held.access, newest, text, is_valid=False)
 
-def parse(text: str, *, forbidden: frozenset[str]) -> Access:
-    """Take the document; return its rules.
-
-    Raises AccessDocumentError with everything that is wrong: `forbidden` users too.
-    """
-    if len(text) > _LARGEST:
-        raise AccessDocumentError([f"the document is longer than {_LARGEST} characters"])
-    try:
-        _check_events(text)
-        root = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as exc:
-        where = _line(exc.problem_mark or exc.context_mark)
-        raise AccessDocumentError([f"{where}not YAML: {exc.problem or exc.context}"]) from exc
-    except (yaml.YAMLError, ValueError) as exc:
-        raise AccessDocumentError([f"not YAML: {exc}"]) from exc
-    reader = _Reader(forbidden)
-    access = reader.document(root)
-    if reader.problems:
-        raise AccessDocumentError(reader.problems)
-    return access
-
-
-def _check_events(text: str) -> None:
-    """Refuse what could make a small text large or deep, before anything is built from it."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise AccessDocumentError([f"{_line(event.start_mark)}anchors and aliases are not allowed"])
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEEPEST:
-            raise AccessDocumentError([f"{_line(event.start_mark)}nested too deep"])
-
-
-def _line(mark: Any) -> str:  # noqa: ANN401 - libyaml and PyYAML have a class of marks each
-    return f"line {mark.line + 1}: " if mark else ""
-
-
-class _Reader:
-    """Walks YAML nodes, which know their lines, and collects what is wrong."""
-
-    def __init__(self, forbidden: frozenset[str]) -> None:
-        self._forbidden = forbidden
-        self.problems: list[str] = []
-
-    def document(self, root: yaml.Node | None) -> Access:
-        if root is None:
-            self.problems.append("the document is empty; it should have `version: 1` and `rules`")
-            return Access(())
-        fields = self._fields(root, "the document", required=("version", "rules"))
-        if "version" in fields and self._integer(fields["version"]) != 1:
-            self._wrong(fields["version"], "version should be 1")
-        names: set[str] = set()
-        rules: list[Rule] = []
-        for node in self._items(fields.get("rules"), "rules"):
-            rule = self._rule(node)
-            if rule is None:
-                continue
-            if rule.name in names:
-                self._wrong(node, f"there is another rule named {rule.name}")
-            names.add(rule.name)
-            rules.append(rule)
-        return Access(tuple(rules))
-
-    def _rule(self, node: yaml.Node) -> Rule | None:
-        before = len(self.problems)
-        fields = self._fields(node, "a rule", required=("name", "principal", "users"), optional=("lifespan",))
-        name = self._text(fields.get("name"), "name")
-        if name and not _RULE_NAME.fullmatch(name):
-            self._wrong(fields["name"], "a rule's name is 1 to 64 letters, digits, `_`, `.` and `-`")
-        principal = self._principal(fields.get("principal"))
-        users = self._users(fields.get("users"))
-        default, longest = self._lifespan(fields.get("lifespan"))
-        if len(self.problems) > before or principal is None:
+    def _parsed(self, text: str, version: int) -> Access | None:
+        try:
+            return parse(text, forbidden=self._forbidden)
+        except AccessDocumentError as exc:
+            _logger.error(
+                "a version of the access document is not valid",
+                extra={"parameter": self._parameter, "version": version, "problems": exc.problems},
+            )
             return None
-        return Rule(name, principal, users, default, longest)
-
-    def _principal(self, node: yaml.Node | None) -> str | None:
-        if node is None:
-            return None
-        fields = self._fields(node, "principal", optional=tuple(_KINDS))
-        if len(fields) != 1:
-            self._wrong(node, f"principal should have exactly one of {', '.join(_KINDS)}")
-            return None
-        [(kind, value)] = fields.items()
-        canonical, should_be = _KINDS[kind]
-        principal = canonical(self._text(value, kind))
-        if principal is None:
-            self._wrong(value, f"{kind} should be {should_be}")
-        return principal
-
-    def _users(self, node: yaml.Node | None) -> tuple[str, ...]:
-        if node is None:
-            return ()
-        items = self._items(node, "users")
-        if not items:
-            self._wrong(node, "users should be a list of at least one Slurm user")
-        users = []
-        for item in items:
-            user = self._text(item, "a user")
-            if not user:
-                continue
-            if not is_name(user):
-                self._wrong(item, f"{user!r} is not the name of a Linux user")
-            elif user in self._forbidden:
-                self._wrong(item, f"{user} never gets a token: it stands for the system, or has sudo")
-            elif user in users:
-                self._wrong(item, f"{user} stands twice")
-            users.append(user)
-        return tuple(users)
-
-    def _lifespan(self, node: yaml.Node | None) -> tuple[int, int]:
-        if node is None:
-            return DEFAULT_LIFESPAN, LONGEST_LIFESPAN
-        fields = self._fields(node, "lifespan", optional=("default", "longest"))
-        longest = self._seconds(fields.get("longest"), LONGEST_LIFESPAN)
-        default = self._seconds(fields.get("default"), min(DEFAULT_LIFESPAN, longest))
-        if default > longest:
-            self._wrong(node, f"the default lifespan, {default} s, is beyond the longest, {longest} s")
-        return default, longest
-
-    def _seconds(self, node: yaml.Node | None, otherwise: int) -> int:
-        if node is None:
-            return otherwise
-        value = self._integer(node)
-        if value is None or not 1 <= value <= _LONGEST_OF_ALL:
-            self._wrong(node, f"a lifespan is a whole number of seconds from 1 to {_LONGEST_OF_ALL}")
-            return otherwise
-        return value
-
-    def _fields(
-        self,
-        node: yaml.Node,
-        what: str,
-        *,
-        required: tuple[str, ...] = (),
-        optional: tuple[str, ...] = (),
-    ) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            self._wrong(node, f"{what} should be a mapping")
-            return {}
-        known = (*required, *optional)
-        fields: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else "?"
-            if name not in known:
-                self._wrong(key, f"{what} has no {name!r}; it has {', '.join(known)}")
-            elif name in fields:
-                self._wrong(key, f"{name} stands twice")
-            else:
-                fields[name] = value
-        for name in required:
-            if name not in fields:
-                self._wrong(node, f"{what} lacks {name}")
-        return fields
-
-    def _items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:
-        if node is None:
-            return []
-        if not isinstance(node, yaml.SequenceNode):
-            self._wrong(node, f"{what} should be a list")
-            return []
-        return list(node.value)
-
-    def _text(self, node: yaml.Node | None, what: str) -> str:
-        if node is None:
-            return ""
-        # YAML reads `no` as false and `007` as a number: such a name wants quotes.
-        if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
-            self._wrong(node, f"{what} should be text; put it in quotes if it looks like something else")
-            return ""
-        return str(node.value)
-
-    def _integer(self, node: yaml.Node) -> int | None:
-        if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:int":
-            return None
-        # Plain decimal: YAML 1.1 also has octal and base 60, which nobody means here.
-        return int(node.value) if re.fullmatch(r"0|[1-9][0-9]{0,8}", node.value) else None
-
-    def _wrong(self, node: yaml.Node, what: str) -> None:
-        self.problems.append(f"{_line(node.start_mark)}{what}")

@@ -57,5 +57,15 @@ def unavailable_on_failure(doing: str) -> Iterator[None]:
 
 def read_parameter(ssm: BaseClient, name: str) -> str:
     """Return the value of an SSM parameter; UnavailableError if it cannot be read."""
+    value, _ = read_versioned_parameter(ssm, name)
+    return value
+
+
+def read_versioned_parameter(ssm: BaseClient, name: str, version: int | None = None) -> tuple[str, int]:
+    """Return the value of an SSM parameter and its version, the newest unless one is asked for.
+
+    UnavailableError if it cannot be read, or that version is no more.
+    """
     with unavailable_on_failure(f"cannot read the SSM parameter {name}"):
-        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+        found = ssm.get_parameter(Name=name if version is None else f"{name}:{version}")["Parameter"]
+        return str(found["Value"]), int(found["Version"])

@@ -47,9 +47,12 @@ class Cached(Generic[T]):
         self._failure: UnavailableError | None = None
         self._failed_at = (0.0, 0.0)
 
-    def get(self) -> T:
-        """Return the value; raise UnavailableError if there is none young enough."""
-        if self._value is not None and self._age(self._read_at) < FRESH_FOR:
+    def get(self, since: float = 0.0) -> T:
+        """Return the value; raise UnavailableError if there is none young enough.
+
+        `since` (Unix seconds) is a time after which its reading must have begun.
+        """
+        if self._value is not None and self._age(self._read_at) < FRESH_FOR and self._read_at[1] >= since:
             return self._value[0]
         if self._failure is None or self._age(self._failed_at) >= _PAUSE:
             started = self._now()
@@ -61,7 +64,7 @@ class Cached(Generic[T]):
             else:
                 self._read_at, self._failure = started, None
                 return self._value[0]
-        if self._value is not None and self._age(self._read_at) < USABLE_FOR:
+        if self._value is not None and self._age(self._read_at) < USABLE_FOR and self._read_at[1] >= since:
             return self._value[0]
         raise UnavailableError(str(self._failure)) from self._failure
 

@@ -14,15 +14,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A Slurm user and its own Slurm token, which expires at `expires_at` (Unix seconds)."""
+    """A Slurm user and its own Slurm token, which expires at `expires_at` (Unix seconds) and has the id `token_id`.
+
+    Who `sees_everyones_jobs` may be shown the records of other users' jobs: the token says so, and our key signed it.
+    `request_id` is API Gateway's, "" where there is none; it goes along to slurmrestd.
+    """
 
     user: str
     token: str = field(repr=False)  # so that no traceback and no log line shows it
     expires_at: int
+    token_id: str = ""
+    sees_everyones_jobs: bool = False
+    request_id: str = ""
 
     def headers(self) -> dict[str, str]:
         """Return what tells slurmrestd who asks."""
-        return {"X-SLURM-USER-NAME": self.user, "X-SLURM-USER-TOKEN": self.token}
+        headers = {"X-SLURM-USER-NAME": self.user, "X-SLURM-USER-TOKEN": self.token}
+        if self.request_id:
+            headers["X-Request-ID"] = self.request_id
+        return headers
 
     def require_unexpired(self, now: float) -> None:
         """Raise Problem when the token has expired at `now` (Unix seconds).
@@ -57,4 +67,11 @@ def of_event(event: Mapping[str, Any]) -> Caller:
             detail="The request came without a Slurm user that the edge authorizer verified. Send the headers "
             "X-SLURM-USER-NAME and X-SLURM-USER-TOKEN; if they were sent, the route lacks its authorizer.",
         )
-    return Caller(user=user, token=token, expires_at=int(str(expires_at)))
+    return Caller(
+        user=user,
+        token=token,
+        expires_at=int(str(expires_at)),
+        token_id=str(verified.get("jti") or ""),
+        sees_everyones_jobs=str(verified.get("sees_everyones_jobs")).lower() == "true",
+        request_id=events.request_id(event),
+    )

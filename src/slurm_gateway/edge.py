@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from . import events
-from .errors import TokenRefusedError
+from . import events, metrics
+from .errors import TokenRefusedError, UnavailableError
 from .verification import algorithm_of
 
 if TYPE_CHECKING:
@@ -52,9 +52,21 @@ class EdgeAuthorizer:
                     **events.origin(event),
                 },
             )
+            metrics.answered(403, exc.reason, request_id=events.request_id(event))
             return {"isAuthorized": False}
+        except UnavailableError:
+            metrics.answered(500, "keys-unavailable", request_id=events.request_id(event))
+            raise
         # A function that answers from elsewhere than Slurm needs to know until when the token is good.
-        return {"isAuthorized": True, "context": {"user": claims.user, "expires_at": claims.expires_at}}
+        return {
+            "isAuthorized": True,
+            "context": {
+                "user": claims.user,
+                "expires_at": claims.expires_at,
+                "jti": claims.token_id,
+                "sees_everyones_jobs": claims.sees_everyones_jobs,
+            },
+        }
 
     def _admit(self, event: Mapping[str, Any]) -> Claims:
         headers = events.headers(event)

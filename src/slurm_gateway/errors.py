@@ -3,7 +3,10 @@
     GatewayError
     ├── SettingsError           a function's environment is wrong: it does not start
     ├── AccessDocumentError     the access document breaks a rule of its own
+    ├── InboxRuleError          a rule of the inbox is not valid
+    ├── DeadLetterError         an object of the inbox becomes no job until somebody mends something
     ├── TokenRefusedError       a Slurm token does not pass the edge
+    ├── EventNotValidError      an event says what none should: it is recorded nowhere
     ├── UnavailableError        SSM or KMS gave no answer, or nothing usable: try again later
     ├── ApiVersionGoneError     slurmrestd does not speak the API version it was asked in: find another, ask again
     └── Problem                 an HTTP answer other than success (problem.py)
@@ -21,6 +24,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .inbox_rule import KeyPattern
 
 
 class GatewayError(Exception):
@@ -42,6 +47,23 @@ class AccessDocumentError(GatewayError):
         self.problems = tuple(problems)
 
 
+class InboxRuleError(GatewayError):
+    """A rule of the inbox is not valid.
+
+    `problems` has one sentence each, with the line where there is one. `key` says whose objects it would have
+    decided of, None where not even that can be read.
+    """
+
+    def __init__(self, problems: Sequence[str], *, key: KeyPattern | None = None) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+        self.key = key
+
+
+class DeadLetterError(GatewayError):
+    """An object of the inbox becomes no job; the message is the sentence that waits with it for an operator."""
+
+
 class TokenRefusedError(GatewayError):
     """A token is not good enough.
 
@@ -54,6 +76,10 @@ class TokenRefusedError(GatewayError):
         self.reason = reason
         self.kid = kid
         self.user = user
+
+
+class EventNotValidError(GatewayError):
+    """An event is not as its schema says; the message names what is wrong."""
 
 
 class UnavailableError(GatewayError):

@@ -53,6 +53,13 @@ def origin(event: Mapping[str, Any]) -> dict[str, str]:
     return {"request_id": request_id(event), "source_ip": str(http.get("sourceIp", ""))}
 
 
+def oidc_claims(event: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the claims of the ID token that API Gateway's JWT authorizer verified, or None."""
+    authorizer = event.get("requestContext", {}).get("authorizer") or {}
+    claims = (authorizer.get("jwt") or {}).get("claims")
+    return {str(name): str(value) for name, value in claims.items()} if isinstance(claims, dict) else None
+
+
 def iam_caller(event: Mapping[str, Any]) -> str | None:
     """Return the ARN of the caller whose SigV4 signature API Gateway verified, or None."""
     authorizer = event.get("requestContext", {}).get("authorizer") or {}

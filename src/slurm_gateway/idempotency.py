@@ -1,7 +1,7 @@
 """Idempotency keys in DynamoDB: the store behind submission.py.
 
-One item a user and key, for 24 hours. DynamoDB deletes what expired when it gets round to it, up to two days
-later, so each condition looks at the time itself.
+One item a user and key, for 24 hours unless told otherwise. DynamoDB deletes what expired when it gets round to it,
+up to two days later, so each condition looks at the time itself.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def fingerprint(parts: Iterable[bytes]) -> str:
 class IdempotencyTable:
     """The store (submission.Store) in a DynamoDB table whose key is `id`.
 
-    `beside_answer` gives the further writes that go with an answer, for `TransactWriteItems`: takes the claim and
-    its answer. `clock` gives Unix seconds.
+    `beside_answer` takes a claim and its answer and gives the further writes that go with them, for
+    `TransactWriteItems`: the first of these lists whose conditions hold, or none. `clock` gives Unix seconds; a
+    claim is kept for `kept_for` seconds.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class IdempotencyTable:
         table: str,
         *,
         clock: Callable[[], float],
-        beside_answer: Callable[[Claim, Answer], Sequence[Mapping[str, Any]]] = lambda _claim, _answer: (),
+        beside_answer: Callable[[Claim, Answer], Sequence[Sequence[Mapping[str, Any]]]] = lambda _claim, _answer: (),
+        kept_for: float = KEPT_FOR,
     ) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._clock = clock
         self._beside_answer = beside_answer
+        self._kept_for = kept_for
 
     def claim(self, claim: Claim) -> Claim | None:
         """Put the claim where none lives, and return None; else return the one that does."""
@@ -115,8 +118,8 @@ class IdempotencyTable:
             }
         }
         with unavailable_on_failure("cannot keep the answer of a submit"):
-            # If what goes beside it is there already, and newer, the answer goes alone.
-            for items in ([update, *self._beside_answer(claim, answer)], [update]):
+            for beside in (*self._beside_answer(claim, answer), ()):
+                items = [update, *beside]
                 try:
                     self._dynamodb.transact_write_items(TransactItems=items)
                 except ClientError as exc:
@@ -138,7 +141,7 @@ class IdempotencyTable:
             try:
                 self._dynamodb.put_item(
                     TableName=self._table,
-                    Item=_item(claim, expires_at=self._clock() + KEPT_FOR),
+                    Item=_item(claim, expires_at=self._clock() + self._kept_for),
                     ConditionExpression=condition,
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues=values,
@@ -147,7 +150,7 @@ class IdempotencyTable:
             except ClientError as exc:
                 if error_code(exc) != "ConditionalCheckFailedException":
                     raise
-                return _read(exc.response["Item"]) if exc.response.get("Item") else _NOBODYS
+                return claim_of(exc.response["Item"]) if exc.response.get("Item") else _NOBODYS
         return None
 
     def _if_still_its(self, doing: str, operation: str, claim: Claim, value: str = "", update: str = "") -> None:
@@ -180,9 +183,14 @@ _NOBODYS = Claim(
 )  # fmt: skip
 
 
-def _key(claim: Claim) -> dict[str, dict[str, str]]:
+def key_of_claim(user: str, key: str) -> dict[str, dict[str, str]]:
+    """Return the table's key of a user's claim."""
     # A user's name has no space, so no two pairs make the same id.
-    return {"id": {"S": f"{claim.user} {claim.key}"}}
+    return {"id": {"S": f"{user} {key}"}}
+
+
+def _key(claim: Claim) -> dict[str, dict[str, str]]:
+    return key_of_claim(claim.user, claim.key)
 
 
 def _number(value: float) -> dict[str, str]:
@@ -205,11 +213,12 @@ def _item(claim: Claim, *, expires_at: float) -> dict[str, dict[str, str]]:
 
 def _kept(item: Mapping[str, Mapping[str, str]] | None, claim: Claim) -> Answer | None:
     """Return the answer in an item, if the item is still the claim's and not a later one's of the same key."""
-    there = _read(item) if item else None
+    there = claim_of(item) if item else None
     return there.answer if there and there.marker == claim.marker else None
 
 
-def _read(item: Mapping[str, Mapping[str, str]]) -> Claim:
+def claim_of(item: Mapping[str, Mapping[str, str]]) -> Claim:
+    """Return the claim in an item."""
     user, _, key = item["id"]["S"].partition(" ")
     return Claim(
         user=user,

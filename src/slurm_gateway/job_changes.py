@@ -12,6 +12,7 @@ from .errors import UnavailableError
 from .job_reads import not_valid
 from .problem import Problem
 from .router import json_response
+from .slurm_jobs import no_such_job
 
 if TYPE_CHECKING:
     from .job_id import JobId
@@ -41,6 +42,7 @@ class JobChanges:
         """Answer DELETE /jobs/{id}."""
         job_id = ids.parse(request.path_parameter("id"))
         signal = _signal(request)
+        self._require(request, job_id)
         self._slurm.cancel(request.caller, job_id, signal)
         return self._afterwards(request, job_id, ended="" if signal else "CANCELLED")
 
@@ -50,11 +52,20 @@ class JobChanges:
         for name, _ in request.query():
             raise not_valid(f"there is no parameter {name!r} here")
         change, requeue = _change(request.body())
+        self._require(request, job_id)
         if change:
             self._slurm.update(request.caller, job_id, change)
         if requeue:
             self._slurm.requeue(request.caller, job_id)
         return self._afterwards(request, job_id)
+
+    def _require(self, request: Request, job_id: JobId) -> None:
+        """Raise the same 404 for a job that there is not and for one that the caller may not see.
+
+        Slurm refuses to change either in words of its own, which would tell whether somebody has such a job.
+        """
+        if not self._slurm.records(request.caller, job_id):
+            raise no_such_job(job_id)
 
     def _afterwards(self, request: Request, job_id: JobId, *, ended: str = "") -> Response:
         """Return the job as it is now: 202, since what was asked for may still be on its way to the nodes."""

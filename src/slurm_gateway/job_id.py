@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from .problem import Problem
 
+_GREATEST = 0xFFFFFFFC  # the three above are words of Slurm's own, such as "no value"
 _ID = re.compile(r"([1-9][0-9]{0,9})(?:_([0-9]{1,9})|\+([0-9]{1,5}))?", re.ASCII)
 
 
@@ -37,7 +38,7 @@ class JobId:
 def parse(text: str) -> JobId:
     """Return the id that is written; Problem 404 where it is none, for there can be no such job."""
     match = _ID.fullmatch(text)
-    if match is None or int(match[1]) > 0xFFFFFFFF:
+    if match is None or int(match[1]) > _GREATEST:
         raise Problem(
             404,
             "job-not-found",

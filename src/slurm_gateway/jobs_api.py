@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from . import aws, logs, openapi
 from .api_version import ApiVersions
+from .head_node_orders import HeadNodeOrders
 from .idempotency import IdempotencyTable
 from .job_changes import JobChanges
+from .job_output import JobOutputs
 from .job_reads import JobReads
 from .job_table import JobTable
+from .output_route import OutputRoute
 from .router import Router
 from .script_routes import ScriptRoutes
 from .scripts import Scripts
@@ -41,7 +44,10 @@ def build(environ: Mapping[str, str]) -> Router:
     )
     reads = JobReads(slurm, table, settings.cluster_name)
     changes = JobChanges(slurm, reads)
-    scripts = Scripts(aws.client(session, "s3"), settings.bucket)
+    s3 = aws.client(session, "s3")
+    scripts = Scripts(s3, settings.bucket)
+    orders = HeadNodeOrders(aws.client(session, "sqs"), settings.head_node_queue_url)
+    output = OutputRoute(reads, JobOutputs(s3, settings.bucket), orders, settings.cluster_name)
     submissions = IdempotencyTable(
         dynamodb, settings.submissions_table, clock=time.time, beside_answer=record_beside_answer(table)
     )
@@ -58,9 +64,11 @@ def build(environ: Mapping[str, str]) -> Router:
             "GET /jobs/{id}": reads.one,
             "DELETE /jobs/{id}": changes.cancel,
             "PATCH /jobs/{id}": changes.change,
+            "GET /jobs/{id}/output": output.read,
             "POST /scripts": staging.stage,
             "GET /scripts/{sha256}": staging.read,
-        }
+        },
+        read_log_percent=settings.read_log_percent,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jwt.algorithms import RSAAlgorithm
 
-from . import events, problem
+from . import events, metrics, problem
 from .cached import FRESH_FOR
 from .errors import UnavailableError
 
@@ -38,9 +38,11 @@ class JwksEndpoint:
             keys = [jwk(kid, public_key) for kid, public_key in self._public_keys().items()]
         except UnavailableError as exc:
             _logger.error("no keys to show", extra={"error": str(exc), **events.origin(event)})
+            metrics.answered(503, "unavailable", request_id=events.request_id(event))
             return problem.unavailable("The keys cannot be read").response(events.request_id(event))
         except Exception:
             _logger.exception("unexpected error", extra=events.origin(event))
+            metrics.answered(500, "unexpected", request_id=events.request_id(event))
             return problem.unexpected().response(events.request_id(event))
         return {
             "statusCode": 200,

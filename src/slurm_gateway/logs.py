@@ -11,6 +11,9 @@ import logging
 import time
 from typing import Any
 
+# The logger of what has to be known afterwards, such as who was given which token.
+AUDIT = f"{__package__}.audit"
+
 # What every record carries; anything else in it came with `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -36,10 +39,11 @@ class JsonFormatter(logging.Formatter):
 def configure(level: str) -> None:
     """Send this process's log to standard error as JSON lines.
 
-    `level` counts for this package; libraries are heard from WARNING on, since botocore's finer levels
-    print requests and answers, and so tokens' signatures.
+    What AUDIT logs is written at every level. Otherwise `level` counts for this package; libraries are heard from
+    WARNING on, since botocore's finer levels print requests and answers, and so tokens' signatures.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(__package__).setLevel(level)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)

@@ -46,6 +46,21 @@ _JOB: dict[str, tuple[Document, str]] = {
     "tasks": (_TEXT, "An array's tasks, in Slurm's notation."),
     "components": ({"type": ["array", "null"], "items": {"type": "string"}}, "A heterogeneous job's components."),
     "script": ({"type": ["string", "null"]}, "SHA-256 of the script, where it came through this API."),
+    "output": (
+        {
+            "type": ["object", "null"],
+            "required": ["collected_at", "stdout", "stderr", "files", "problems", "more_problems"],
+            "properties": {
+                "collected_at": {"type": "string", "format": "date-time"},
+                "stdout": {"type": ["object", "null"]},
+                "stderr": {"type": ["object", "null"]},
+                "files": {"type": "object", "properties": {"count": _COUNT, "size": _COUNT}},
+                "problems": {"type": "array", "items": {"type": "object"}},
+                "more_problems": _COUNT,
+            },
+        },
+        "What was kept of what it printed and left, and what was not; null before that.",
+    ),
     "links": (
         {"type": "object", "additionalProperties": {"type": "string"}, "required": ["self"]},
         "Paths of what belongs to it.",
@@ -88,6 +103,7 @@ _SUBMIT = {
     "properties": {
         "script": {"type": "string"},
         "script_sha256": _SHA256,
+        "script_name": {"type": "string"},
         "options": {
             "type": "object",
             "description": "sbatch's options by their long names.",
@@ -96,6 +112,11 @@ _SUBMIT = {
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
         "working_directory": {"type": "string"},
         "arguments": {"type": "array", "items": {"type": "string"}},
+        "collect": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "description": "Files to keep when the job has ended: results/*.csv.",
+        },
     },
     "additionalProperties": False,
 }
@@ -107,6 +128,52 @@ _CHANGE = {
         "hold": {"type": "boolean", "description": "true holds the job, false releases it."},
         "time_limit": {"type": ["integer", "null"], "minimum": 1, "description": "Seconds, rounded up to minutes."},
         "requeue": {"const": True, "description": "Puts the job back into the queue (Slurm 26.05 and later)."},
+    },
+}
+
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "12, a task of an array 12_3, a component of a heterogeneous job 12+1.",
+    "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,9}([_+][0-9]{1,5})?$"},
+}
+_KEPT = {
+    "type": ["object", "null"],
+    "required": ["size"],
+    "properties": {"size": _COUNT, "truncated": {"type": "boolean"}, "link": {"type": "string"}},
+}
+_OUTPUT = {
+    "type": "object",
+    "description": "What was kept of an ended job.",
+    "required": ["id", "collected_at", "stdout", "stderr", "files", "problems", "more_problems"],
+    "properties": {
+        "id": {"type": "string"},
+        "collected_at": {"type": "string", "format": "date-time"},
+        "stdout": _KEPT,
+        "stderr": _KEPT,
+        "files": {"type": "array", "items": {**_KEPT, "type": "object", "required": ["name", "size", "link"]}},
+        "problems": {
+            "type": "array",
+            "description": "What was not kept, and why.",
+            "items": {
+                "type": "object",
+                "required": ["path", "problem"],
+                "properties": {"path": {"type": "string"}, "problem": {"type": "string"}, "size": _COUNT},
+            },
+        },
+        "more_problems": _COUNT,
+    },
+}
+_DOWNLOAD = {
+    "type": "object",
+    "required": ["url", "expires_at", "size"],
+    "properties": {
+        "url": {"type": "string"},
+        "expires_at": {"type": "string", "format": "date-time"},
+        "size": _COUNT,
+        "truncated": {"type": "boolean"},
+        "name": {"type": "string"},
     },
 }
 
@@ -142,20 +209,8 @@ def document() -> Document:
         "paths": {
             "/jobs": {"get": _list(), "post": _submit()},
             "/jobs/openapi.json": {"get": _describe()},
-            "/jobs/{id}": {
-                "parameters": [
-                    {
-                        "name": "id",
-                        "in": "path",
-                        "required": True,
-                        "description": "12, a task of an array 12_3, a component of a heterogeneous job 12+1.",
-                        "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,9}([_+][0-9]{1,5})?$"},
-                    }
-                ],
-                "get": _read(),
-                "delete": _cancel(),
-                "patch": _patch(),
-            },
+            "/jobs/{id}": {"parameters": [_ID], "get": _read(), "delete": _cancel(), "patch": _patch()},
+            "/jobs/{id}/output": {"parameters": [_ID], "get": _output()},
             "/scripts": {"post": _stage()},
             "/scripts/{sha256}": {
                 "parameters": [{"name": "sha256", "in": "path", "required": True, "schema": _SHA256}],
@@ -178,6 +233,8 @@ def document() -> Document:
                     },
                 },
                 "Submit": _SUBMIT,
+                "Output": _OUTPUT,
+                "Download": _DOWNLOAD,
                 "Change": _CHANGE,
                 "Problem": _PROBLEM,
                 "Message": _MESSAGE,
@@ -234,6 +291,11 @@ def _list() -> Document:
                 "limit",
                 {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": 100},
                 "The longest page. One may be shorter and not the last.",
+            ),
+            parameter(
+                "user",
+                {"type": "string", "pattern": "^[a-z_][a-z0-9_.-]{0,31}$"},
+                "Another user's jobs, for whom the access document lets see everyone's. Without their scripts.",
             ),
             parameter("cursor", {"type": "string"}, "`next` of the page before, with the same filters."),
         ],
@@ -312,6 +374,44 @@ def _read() -> Document:
                 "304": {"description": "It has not changed", "headers": headers},
             },
             "404", "422",
+        ),
+    }  # fmt: skip
+
+
+def _output() -> Document:
+    def parameter(name: str, schema: Document, says: str) -> Document:
+        return {"name": name, "in": "query", "schema": schema, "description": says}
+
+    headers = {
+        "Output-Next-Offset": {"schema": {"type": "integer"}, "description": "Where to read on."},
+        "Output-Complete": {
+            "schema": {"type": "string", "enum": ["true", "false"]},
+            "description": "Whether the job has ended and this is the last of it.",
+        },
+        "Retry-After": {"schema": {"type": "integer"}, "description": "When more may be there."},
+    }
+    text = {"text/plain": {"schema": {"type": "string", "format": "binary"}}, **_json(_schema("Output"))}
+    return {
+        "operationId": "readOutput",
+        "summary": "What a job prints, and the files it leaves",
+        "description": "While the job runs, the bytes from `offset` on, at most 1 MiB of them. Once it has ended, a "
+        "redirect to a URL in S3 that works for 300 s and never longer than the token; with `offset` bytes as before.",
+        "parameters": [
+            parameter("stream", {"type": "string", "enum": ["stdout", "stderr"], "default": "stdout"}, "Which stream."),
+            parameter("offset", {"type": "integer", "minimum": 0}, "The first byte."),
+            parameter("file", {"type": "string", "minLength": 1}, "A collected file, by its name."),
+            parameter("list", {"type": "string", "enum": ["true"]}, "What was kept of the job, and what was not."),
+        ],
+        "responses": _responses(
+            {
+                "200": {"description": "Bytes, or the list", "headers": headers, "content": text},
+                "302": {
+                    "description": "Where it is",
+                    "headers": {"Location": {"schema": {"type": "string"}}},
+                    "content": _json(_schema("Download")),
+                },
+            },
+            "404", "409", "422",
         ),
     }  # fmt: skip
 

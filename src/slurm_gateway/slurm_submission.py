@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from . import job as jobs
 from . import marker as markers
 from .job_id import JobId
-from .job_table import with_links
-from .slurm_errors import SlurmProblem
+from .job_table import Beside, with_links
+from .slurm_errors import SlurmProblem, SlurmRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,8 @@ _SUBMIT_TIMEOUT = 10.0
 _LOOK_TIMEOUT = 6.0
 # Slurm forgets an ended job after MinJobAge: 300 s unless slurm.conf says otherwise, which ParallelCluster's does not.
 _REMEMBERS_FOR = 240.0
-_DAY = 24 * 3600
+# MaxJobId unless slurm.conf says otherwise: ids stay below.
+_NO_JOBS_ID = 67_043_328
 _AROUND = 60  # seconds that clocks may differ by
 
 
@@ -32,7 +33,8 @@ class SlurmSubmission:
     """A submission.Slurm for one caller and one request.
 
     `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
-    answer; `clock` gives Unix seconds.
+    answer; `clock` gives Unix seconds. `held` says that the job is held until we release it, which we do only once
+    its submit is settled. `marker` is the one that was sent or looked for last.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class SlurmSubmission:
         cluster: str,
         ends_at: float,
         clock: Callable[[], float],
+        held: bool = False,
     ) -> None:
         self._slurmrestd = slurmrestd
         self._versions = versions
@@ -53,9 +56,12 @@ class SlurmSubmission:
         self._cluster = cluster
         self._ends_at = ends_at
         self._clock = clock
+        self._held = held
+        self.marker = ""
 
     def submit(self, marker: str) -> Answer:
         """Send the job with the marker in its `extra` field."""
+        self.marker = marker
         timeout = max(1.0, min(_SUBMIT_TIMEOUT, self._ends_at - self._clock() - 2))
 
         def send(versions: tuple[str, ...]) -> tuple[Translation, Submitted]:
@@ -75,10 +81,11 @@ class SlurmSubmission:
             submitted_at=told.submitted if told else int(self._clock()),
         )
         notices = [*translation.notices, *submitted.messages]
-        return with_links(job, told.script if told else "") | {"notices": notices}
+        return with_links(job, Beside(told.script if told else "")) | {"notices": notices}
 
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
+        self.marker = marker
 
         def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
             path = f"/slurm/{versions[0]}/jobs/"
@@ -96,17 +103,23 @@ class SlurmSubmission:
             return None
         job = jobs.read(records, JobId(min(numbers)), self._cluster)
         told = markers.find(marker)
-        return with_links(job, told.script if told else "") | {"notices": []} if job else None
+        return with_links(job, Beside(told.script if told else "")) | {"notices": []} if job else None
 
     def answers(self) -> None:
-        """Ask for the jobs that changed from tomorrow on: slurmctld takes the list's locks and says that none did."""
+        """Ask for a job that cannot be: slurmctld takes the list's locks and says so.
+
+        Not for a list, which the load balancer sends to a slurmrestd of its own: it is the submits' that must answer.
+        """
 
         def ask(versions: tuple[str, ...]) -> None:
-            path = f"/slurm/{versions[0]}/jobs/"
-            query = {"update_time": str(int(self._clock()) + _DAY)}
-            self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
+            path = f"/slurm/{versions[0]}/job/{_NO_JOBS_ID}"
+            self._slurmrestd.call(self._caller, "GET", path, read_timeout=_LOOK_TIMEOUT)
 
-        self._versions.using(self._caller, ask)
+        try:
+            self._versions.using(self._caller, ask)
+        except SlurmRefused as exc:
+            if exc.kind != "job-not-found":
+                raise
 
     def may_have_forgotten(self, since: float) -> bool:
         """Tell whether the caller may have had a job since then that Slurm has forgotten: accounting tells."""
@@ -121,6 +134,9 @@ class SlurmSubmission:
                 # Also jobs that never became eligible to run count, by when they were submitted.
                 "usage_time_as_submit_time": "true",
             }
+            if self._held:
+                # It comes to no other end: nobody releases what nobody knows of.
+                query["state"] = "CANCELLED"
             path = f"/slurmdb/{versions[0]}/jobs/"
             answer = self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
             # Without accounting there is no such list, and an error says so.

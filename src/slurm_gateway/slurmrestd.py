@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
+from . import metrics
 from .errors import ApiVersionGoneError
 from .slurm_errors import SlurmError, SlurmOutcomeUnknown, SlurmProblem, SlurmRefused, SlurmUnreachable, kind_of
 
@@ -99,12 +100,20 @@ class Slurmrestd:
             data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
         url = f"{path}?{urlencode(query)}" if query else path
+        started, failures = time.perf_counter(), 0
         try:
             return self._read(self._send(method, url, data, headers, timeout))
         except SlurmOutcomeUnknown as exc:
+            failures = 1
             if looks:
                 raise _not_answered(exc) from exc
             raise
+        except SlurmUnreachable:
+            failures = 1
+            raise
+        finally:
+            taken = round((time.perf_counter() - started) * 1000, 1)
+            metrics.emit({"SlurmrestdLatency": taken, "SlurmrestdFailures": failures}, request_id=caller.request_id)
 
     def submit(self, caller: Caller, version: str, body: object, *, read_timeout: float = READ_TIMEOUT) -> Submitted:
         """Submit what sbatch.translate made for an API version; raise as `call` does."""

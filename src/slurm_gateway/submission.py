@@ -133,7 +133,7 @@ class Submission:
     def _send(self, claim: Claim) -> Answer:
         if claim.sender_until - self.clock() < _NEEDED_TO_SEND:
             self.store.give_up(claim)
-            raise _in_progress(1)
+            raise in_progress(1)
         try:
             answer = self.slurm.submit(claim.marker)
         except SlurmOutcomeUnknown as exc:
@@ -156,12 +156,12 @@ class Submission:
         """Find out what became of a claim that another request left without an answer."""
         begin = self.clock()
         if there.sender_until > begin and begin - there.sent_after < _BUSY:
-            raise _in_progress(1)
+            raise in_progress(1)
         answer = self._find(there.marker)
         if answer is None:
             was_quick = self.clock() - begin < _PACE
             if there.sender_until and there.sender_until + _SKEW > begin:
-                raise _in_progress(min(5, int(there.sender_until + _SKEW - begin) + 1))
+                raise in_progress(min(5, int(there.sender_until + _SKEW - begin) + 1))
             if self.slurm.may_have_forgotten(there.sent_after):
                 raise _forgotten()
             answer = self._watch(there, until=mine.sender_until - _NEEDED_TO_SEND, look_soon=was_quick)
@@ -169,7 +169,7 @@ class Submission:
             return self._keep(there, answer), True
         sender = replace(mine, marker=there.marker)
         if not self.store.take_over(sender, there.sender):
-            raise _in_progress(1)
+            raise in_progress(1)
         return self._send(sender), False
 
     def _watch(self, there: Claim, *, until: float, look_soon: bool) -> Answer | None:
@@ -221,7 +221,8 @@ def _another_request() -> Problem:
     )
 
 
-def _in_progress(retry_after: int) -> Problem:
+def in_progress(retry_after: int) -> Problem:
+    """Return the 409 for a claim that somebody may still be sending; ask again in `retry_after` seconds."""
     return Problem(
         409,
         "submit-in-progress",

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import idempotency, sbatch, strict_json
+from . import collect, idempotency, sbatch, strict_json
 from .problem import Problem
 from .scripts import is_digest
 
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 Option = tuple[str, str | int | bool | None]
 
-_MEMBERS = ("script", "script_sha256", "options", "environment", "working_directory", "arguments")
+_MEMBERS = (
+    "script", "script_sha256", "script_name", "options", "environment", "working_directory", "arguments", "collect",
+)  # fmt: skip
 _VARIABLE = re.compile(r"[^=\0]+")
 # More is somebody's mistake: the kernel takes some 2 MiB of them in all.
 _ARGUMENTS = 4096
+_LONGEST_QUOTE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,11 @@ class SubmitRequest:
     options: tuple[Option, ...]
     script: bytes | None = None
     script_sha256: str | None = None
+    script_name: str | None = None
     environment: dict[str, str] | None = None
     working_directory: str | None = None
     arguments: tuple[str, ...] = ()
+    collect: tuple[str, ...] = ()
     dry_run: bool = False
 
 
@@ -59,9 +64,11 @@ def parse(request: Request) -> SubmitRequest:
         (*_options(asked), *options),
         script=None if text is None else text.encode(),
         script_sha256=digest,
+        script_name=asked.get("script_name"),
         environment=asked.get("environment"),
         working_directory=asked.get("working_directory"),
         arguments=tuple(asked.get("arguments") or ()),
+        collect=tuple(asked.get("collect") or ()),
         dry_run=dry_run,
     )
 
@@ -87,14 +94,15 @@ def refused(exc: sbatch.SubmissionRefusedError) -> Problem:
     if exc.place.line is not None:
         members = {"line": exc.place.line, "column": exc.place.column}
     if isinstance(exc, sbatch.OptionError):
-        members["option"] = exc.option
+        members["option"] = exc.option[:_LONGEST_QUOTE]
     carried = not isinstance(exc, sbatch.NotCarriedError)
     return Problem(
         422,
         ("script-not-valid" if isinstance(exc, sbatch.ScriptError) else "option-not-valid") if carried
         else "option-not-carried",
         title="sbatch would not submit this" if carried else "Not carried by the REST API",
-        detail=f"{str(exc)[0].upper()}{str(exc)[1:]}",
+        # It quotes what is wrong, which may be most of a script.
+        detail=f"{str(exc)[0].upper()}{str(exc)[1:_LONGEST_QUOTE]}",
         members=members,
     )  # fmt: skip
 
@@ -139,6 +147,8 @@ def _object(body: bytes) -> dict[str, Any]:
         raise not_valid("script should be a text")
     if "script_sha256" in asked and not is_digest(asked["script_sha256"]):
         raise not_valid("script_sha256 should be 64 small hexadecimal digits")
+    if not _is_text(asked.get("script_name", "")):
+        raise not_valid("script_name should be a text, the name of the script's file")
     directory = asked.get("working_directory", "/")
     if not (_is_text(directory) and directory.startswith("/")):
         raise not_valid("working_directory should be an absolute path")
@@ -148,6 +158,11 @@ def _object(body: bytes) -> dict[str, Any]:
     arguments = asked.get("arguments", [])
     if not (isinstance(arguments, list) and len(arguments) <= _ARGUMENTS and all(map(_is_text, arguments))):
         raise not_valid(f"arguments should be a list of at most {_ARGUMENTS} texts without NUL")
+    patterns = asked.get("collect", [])
+    if not (isinstance(patterns, list) and all(collect.is_pattern(each) and _is_text(each) for each in patterns)):
+        raise not_valid("collect should be a list of file patterns such as results/*.csv, without .. in them")
+    if len(collect.word(patterns)) > collect.LONGEST:
+        raise not_valid("collect is too long for Slurm; name the files in the script, by #GATEWAY output= lines")
     return asked
 
 

@@ -8,7 +8,7 @@ import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import idempotency, sbatch, submit_request
+from . import collect, idempotency, metrics, sbatch, submit_request
 from . import marker as markers
 from .errors import UnavailableError
 from .job import unix
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .submit_request import SubmitRequest
 
 _logger = logging.getLogger(__name__)
-_NOT_IN_TABLE = ("script", "links", "notices")
+_NOT_IN_TABLE = ("script", "output", "links", "notices")
 
 
 class SubmitRoute:
@@ -87,7 +87,10 @@ class SubmitRoute:
             self._keep(answer, marker)
         else:
             answer, again = self._once(request, asked, key, slurm, marker)
-        request.line.update(job=answer["id"], again=again)
+        # The marker leads from the job in Slurm to this line, and so to the request.
+        request.line.update(job=answer["id"], again=again, marker=marker)
+        if not again:
+            metrics.emit({"Submits": 1}, request_id=caller.request_id, job=answer["id"], user=caller.user)
         headers = {"location": f"/jobs/{answer['id']}"}
         if again:
             headers["idempotent-replayed"] = "true"
@@ -134,12 +137,14 @@ class SubmitRoute:
             working_directory=asked.working_directory or self._working_directory.replace("{user}", caller.user),
             environment=asked.environment,
             arguments=asked.arguments,
+            script_name=asked.script_name,
             cluster=self._cluster,
         )
         try:
-            return sbatch.translate(script, asked.options, submission, api_versions_of_cluster=versions)
+            translation = sbatch.translate(script, asked.options, submission, api_versions_of_cluster=versions)
         except sbatch.SubmissionRefusedError as exc:
             raise submit_request.refused(exc) from exc
+        return collect.added(translation, asked.collect)
 
     def _keep(self, answer: Answer, marker: str) -> None:
         try:
@@ -149,9 +154,21 @@ class SubmitRoute:
             _logger.error("record not kept", extra={"error": str(exc), "job": answer["id"]})
 
 
-def record_beside_answer(table: JobTable) -> Callable[[Claim, Answer], list[dict[str, Any]]]:
-    """Return what gives the write of a job's record, to go with its submission's answer."""
-    return lambda claim, answer: [{"Update": table.write(**_record(answer, claim.marker))}]
+def record_beside_answer(table: JobTable) -> Callable[[Claim, Answer], list[list[dict[str, Any]]]]:
+    """Return what gives the write of a job's record, to go with its submission's answer.
+
+    Where an event was quicker, the record is newer than the answer and lacks nothing but the script.
+    """
+
+    def writes(claim: Claim, answer: Answer) -> list[list[dict[str, Any]]]:
+        record = _record(answer, claim.marker)
+        first = [{"Update": table.write(**record)}]
+        if not record["script"]:
+            return [first]
+        later = table.write_script(record["job"], submitted=record["submitted"], script=record["script"])
+        return [first, [{"Update": later}]]
+
+    return writes
 
 
 def _record(answer: Answer, marker: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The function behind POST /token: token_endpoint.py with this environment's settings."""
+"""The function behind POST /token and POST /token/oidc/{issuer}: token_endpoint.py with this environment's settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from . import aws, logs
 from .access_document import AccessDocument
 from .cached import Cached
+from .eligible_users import KEY, EligibleUsersReader
 from .keys import read_key_list
+from .s3_object import S3Object
 from .settings import TokenSettings
 from .token_endpoint import TokenEndpoint
 from .tokens import Mint
@@ -26,8 +28,10 @@ def build(environ: Mapping[str, str]) -> TokenEndpoint:
     ssm = aws.client(session, "ssm")
     forbidden = forbidden_names(default_user_sudo=settings.default_user_sudo)
     document = AccessDocument(ssm, settings.access_parameter, forbidden=forbidden)
+    eligible = EligibleUsersReader(S3Object(session, settings.bucket, KEY))
     return TokenEndpoint(
         access=Cached(document.read).get,
+        eligible=Cached(eligible.read).get,
         key_list=Cached(lambda: read_key_list(ssm, settings.keys_parameter)).get,
         mint=Mint(aws.client(session, "kms")),
         forbidden=forbidden,

@@ -1,54 +1,68 @@
-"""POST /token: an IAM principal gets a Slurm token for its user.
+"""POST /token and POST /token/oidc/{issuer}: a principal gets a Slurm token for its user.
 
-API Gateway has verified the caller's SigV4 signature. The access document says which Slurm users the caller
-may be; KMS signs. Every answer is one line in the log, which never has the token.
+API Gateway has verified who calls: an IAM principal's SigV4 signature, or an ID token. The access document says which
+Slurm users the caller may be, the head node which users there are; KMS signs. Every answer is one line in the log, at
+every log level, which never has the token.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import events, principals, problem, token_request
+from . import events, logs, metrics, problem, token_request, unmapped
 from .access import choose
 from .errors import UnavailableError
+from .oidc import OidcPrincipal
+from .principals import IamPrincipal
 from .problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .access import Access, Rule
+    from .access import Access, Principal, Rule
+    from .eligible_users import EligibleUsers
     from .keys import KeyList
     from .token_request import TokenRequest
     from .tokens import Mint, MintedToken
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(logs.AUDIT)
+# What tells one job of a CI system from another; other claims may be about people.
+_LOGGED_CLAIMS = (
+    "repository", "repository_id", "project_path", "project_id", "ref", "ref_path", "environment", "event_name",
+    "pipeline_source", "run_id", "job_id", "jti",
+)  # fmt: skip
 
 
 class TokenEndpoint:
     """Answers requests for tokens.
 
-    `access` and `key_list` give the rules and the keys as of now, or raise UnavailableError. `forbidden` are
-    the users who get no token whatever a rule says; `access_parameter` is the name of the SSM parameter that
-    an operator edits.
+    `access`, `eligible` and `key_list` give the rules, the users whom the head node knows and the keys as of now, or
+    raise UnavailableError. `forbidden` are the users who get no token whatever a rule says; `access_parameter` is the
+    name of the SSM parameter that an operator edits.
     """
 
     def __init__(
         self,
         *,
         access: Callable[[], Access],
+        eligible: Callable[[], EligibleUsers],
         key_list: Callable[[], KeyList],
         mint: Mint,
         forbidden: frozenset[str],
         access_parameter: str,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._access = access
+        self._eligible = eligible
         self._key_list = key_list
         self._mint = mint
         self._forbidden = forbidden
         self._access_parameter = access_parameter
+        self._now = now
 
     def __call__(self, event: Mapping[str, Any], _context: object = None) -> dict[str, Any]:
         """Take API Gateway's event; return its response."""
@@ -62,40 +76,45 @@ class TokenEndpoint:
             line["error"] = str(exc)
             answer = problem.unavailable("No token can be made now")
         except Exception:
-            _logger.exception("unexpected error", extra=line)
+            _logger.exception("unexpected error", extra={**line, **metrics.embedded({"TokensUnavailable": 1})})
+            metrics.answered(500, "unexpected", request_id=events.request_id(event))
             return problem.unexpected().response(events.request_id(event))
         else:
-            _logger.info("token minted", extra=line)
+            _logger.info("token minted", extra={**line, **metrics.embedded({"TokensMinted": 1})})
             return _success(token, as_text=token_request.wants_text(events.headers(event).get("accept", "")))
-        _logger.warning("no token", extra={**line, "status": answer.status, "reason": answer.kind})
+        counted = metrics.embedded({"TokensUnavailable" if answer.status >= 500 else "TokensRefused": 1})
+        _logger.warning("no token", extra={**line, "status": answer.status, "reason": answer.kind, **counted})
+        metrics.answered(answer.status, answer.kind, request_id=events.request_id(event))
         return answer.response(events.request_id(event))
 
     def _token(self, event: Mapping[str, Any], line: dict[str, Any]) -> MintedToken:
-        caller = events.iam_caller(event)
-        line["principal"] = caller
-        if caller is None:
+        who = _principal(event)
+        line["principal"] = None if who is None else str(who)
+        if who is None:
             raise _not_authorized()
+        if isinstance(who, OidcPrincipal):
+            line["claims"] = {name: who.claims[name] for name in _LOGGED_CLAIMS if name in who.claims}
         try:
             request = token_request.parse(events.body(event))
         except ValueError as exc:
             raise token_request.not_json("the body is not the base64 it says it is") from exc
         line["asked_user"] = request.user
-        rule, user = self._decide(caller, request)
+        rule, user = self._decide(who, request)
         line |= {"user": user, "rule": rule.name}
         lifespan = _lifespan(rule, request)
         line["lifespan"] = lifespan
+        self._require_eligible(user, line)
         signer = self._key_list().signer
         if signer is None:
             raise UnavailableError("the first entry of the key list is not a KMS key id or key ARN")
-        token = self._mint.mint(user, lifespan=lifespan, key=signer)
+        token = self._mint.mint(user, lifespan=lifespan, key=signer, sees_everyones_jobs=rule.sees_everyones_jobs)
         line |= {"jti": token.token_id, "kid": token.kid}
         return token
 
-    def _decide(self, caller: str, request: TokenRequest) -> tuple[Rule, str]:
-        principal = principals.of_caller(caller)
-        rules = self._access().rules_for(principal) if principal else ()
+    def _decide(self, who: Principal, request: TokenRequest) -> tuple[Rule, str]:
+        rules = self._access().rules_for(who)
         if not rules:
-            raise self._unmapped(caller, principal)
+            raise unmapped.problem(who, self._access_parameter)
         chosen = choose(rules, request.user)
         # The document is read without forbidden users; this is the second lock on the same door.
         if chosen is None or chosen[1] in self._forbidden:
@@ -104,30 +123,44 @@ class TokenEndpoint:
                 403,
                 "user-not-allowed",
                 title="Not this user",
-                detail=f"{caller} may not be {request.user or rules[0].users[0]}. "
+                detail=f"{who} may not be {request.user or rules[0].users[0]}. "
                 f"It may be: {', '.join(allowed) or 'nobody'}.",
             )
         return chosen
 
-    def _unmapped(self, caller: str, principal: str | None) -> Problem:
-        if principal is None:
-            todo = "Only IAM users and roles can be: call as one of them."
-        else:
-            kind = "iam_role" if principals.is_role(principal) else "iam_user"
-            todo = (
-                "An operator adds a rule to the access document (SSM parameter "
-                f"{self._access_parameter}), with the Slurm users it may be:\n"
-                f"  - name: {principal.rpartition('/')[2]}\n"
-                f"    principal:\n"
-                f"      {kind}: {principal}\n"
-                f"    users: [SLURM_USER]\n"
+    def _require_eligible(self, user: str, line: dict[str, Any]) -> None:
+        try:
+            eligible = self._eligible()
+            # It may have grown old since it was read.
+            eligible.require_recent(self._now())
+        except UnavailableError as exc:
+            line["error"] = str(exc)
+            raise Problem(
+                503,
+                "users-unknown",
+                title="Users not known now",
+                detail="The head node has not said lately which users there are, and no token is made without. Try "
+                "again in a minute; if it lasts, an operator looks at the head node: systemctl status "
+                "slurm-gateway-users.",
+                retry_after=60,
+            ) from exc
+        if user not in eligible.users:
+            raise Problem(
+                403,
+                "user-not-eligible",
+                title="No tokens for this user",
+                detail=f"{user} gets no token: the head node knows no such user, or the user's number is below 1000, "
+                "or the user has sudo and so would be root. What an operator changes there counts within a minute.",
             )
-        return Problem(
-            403,
-            "principal-not-mapped",
-            title="Mapped to no Slurm user",
-            detail=f"{caller} is mapped to no Slurm user. {todo}",
-        )
+
+
+def _principal(event: Mapping[str, Any]) -> Principal | None:
+    """Return whom API Gateway verified: a route has one authorizer, and so an event one kind of caller."""
+    claims = events.oidc_claims(event)
+    if claims is not None and claims.get("iss"):
+        return OidcPrincipal(claims["iss"], claims)
+    arn = events.iam_caller(event)
+    return IamPrincipal(arn) if arn else None
 
 
 def _lifespan(rule: Rule, request: TokenRequest) -> int:
@@ -149,8 +182,8 @@ def _not_authorized() -> Problem:
         401,
         "caller-unknown",
         title="Who are you?",
-        detail="The request came without an IAM identity that API Gateway verified. Sign it with SigV4 for "
-        "the service execute-api; if it was signed, the route lacks its IAM authorizer.",
+        detail="The request came without an IAM identity or an ID token that API Gateway verified. Sign it with SigV4 "
+        "for the service execute-api; if it was signed, the route lacks its authorizer.",
     )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .keys import ListedKey
 
 ISSUER = "slurm-gateway"
+# A claim of our own, and what the edge calls it when it tells a function of the caller.
+SEES_EVERYONES_JOBS = "sees_everyones_jobs"
 
 
 class KmsRs256(Algorithm):
@@ -81,20 +83,23 @@ class Mint:
         self._jws.register_algorithm("RS256", KmsRs256(kms))
         self._now = now
 
-    def mint(self, user: str, *, lifespan: int, key: ListedKey) -> MintedToken:
+    def mint(self, user: str, *, lifespan: int, key: ListedKey, sees_everyones_jobs: bool = False) -> MintedToken:
         """Return a token for `user` that expires after `lifespan` seconds, signed by `key`.
 
-        The caller has decided that `user` may have it. UnavailableError if KMS does not sign.
+        `sees_everyones_jobs` is for the jobs function to know (caller.py); Slurm makes nothing of it. The caller has
+        decided that `user` may have the token. UnavailableError if KMS does not sign.
         """
         issued_at = int(self._now())
         token_id = str(uuid.uuid4())
-        claims = {
+        claims: dict[str, Any] = {
             "iss": ISSUER,
             "iat": issued_at,
             "exp": issued_at + lifespan,
             "sun": user,
             "jti": token_id,
         }
+        if sees_everyones_jobs:
+            claims[SEES_EVERYONES_JOBS] = True
         text = self._jws.encode(
             json.dumps(claims, separators=(",", ":")).encode(),
             key.key_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from base64 import urlsafe_b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jwt.api_jws import PyJWS
@@ -17,6 +17,7 @@ from jwt.exceptions import InvalidTokenError
 
 from . import strict_json
 from .errors import TokenRefusedError
+from .tokens import ISSUER
 from .users import is_name
 
 if TYPE_CHECKING:
@@ -27,16 +28,22 @@ if TYPE_CHECKING:
 # API Gateway passes 10,240 bytes of headers; ours are about 700 bytes long.
 _LONGEST = 8192
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
-_LOGGABLE_KID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_LOGGABLE_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LATEST_TIME = 2**53  # beyond it JSON readers differ over an integer
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says: its user, and when it expires (Unix seconds)."""
+    """What a verified token says.
+
+    Its user, when it expires (Unix seconds), its id ("" if it has none that is safe to log), and whether it was given
+    to somebody who may see the records of every user's jobs.
+    """
 
     user: str
     expires_at: int
+    token_id: str = ""
+    sees_everyones_jobs: bool = False
 
 
 class Verifier:
@@ -56,7 +63,7 @@ class Verifier:
         """Return the claims of a token that one of our keys signed; TokenRefusedError otherwise."""
         header, payload = _parts(token)
         kid = header.get("kid")
-        safe_kid = kid if isinstance(kid, str) and _LOGGABLE_KID.fullmatch(kid) else None
+        safe_kid = kid if isinstance(kid, str) and _LOGGABLE_ID.fullmatch(kid) else None
         try:
             _check_header(header, algorithm="RS256")
             if not isinstance(kid, str):
@@ -68,7 +75,12 @@ class Verifier:
                 self._jws.decode_complete(token, public_key, algorithms=["RS256"])
             except InvalidTokenError as exc:
                 raise TokenRefusedError("signature-wrong") from exc
-            return _checked_claims(payload, required=("iat", "exp", "sun"), now=self._now())
+            # What else our key may come to sign is no token for Slurm, and one for another audience is none for us.
+            if payload.get("iss") != ISSUER or "aud" in payload:
+                raise TokenRefusedError("issuer-or-audience-foreign")
+            claims = _checked_claims(payload, required=("iat", "exp", "sun"), now=self._now())
+            # Only here: what the head node signs has no claims but Slurm's, whatever it holds.
+            return replace(claims, sees_everyones_jobs=payload.get("sees_everyones_jobs") is True)
         except TokenRefusedError as exc:
             exc.kid = safe_kid
             exc.user = exc.user or _claimed_user(payload)
@@ -82,7 +94,8 @@ class Verifier:
         header, payload = _parts(token)
         try:
             _check_header(header, algorithm="HS256")
-            return _checked_claims(payload, required=("exp", "sun"), now=self._now())
+            # An id that nobody verified is none: it would stand in logs for the token whose id it really is.
+            return replace(_checked_claims(payload, required=("exp", "sun"), now=self._now()), token_id="")
         except TokenRefusedError as exc:
             exc.user = exc.user or _claimed_user(payload)
             raise
@@ -135,7 +148,10 @@ def _checked_claims(claims: dict[str, Any], *, required: tuple[str, ...], now: f
         raise TokenRefusedError("not-yet-valid")
     if not is_name(claims["sun"]):
         raise TokenRefusedError("sun-not-a-user-name")
-    return Claims(user=claims["sun"], expires_at=claims["exp"])
+    token_id = claims.get("jti")
+    if not (isinstance(token_id, str) and _LOGGABLE_ID.fullmatch(token_id)):
+        token_id = ""
+    return Claims(user=claims["sun"], expires_at=claims["exp"], token_id=token_id)
 
 
 def _claimed_user(claims: dict[str, Any]) -> str | None:

@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+if TYPE_CHECKING:
+    from tests.real.client_command import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE_VERSION = "v0.0.42"  # the one that both 24.11 and 26.05 speak
@@ -147,6 +150,30 @@ def stack() -> Iterator[Stack]:
 def release() -> str:
     """The Slurm release that is tested."""
     return os.environ.get("SLURM", "24.11")
+
+
+@pytest.fixture
+def client(stack: Stack, tmp_path: Path) -> Client:
+    """The client's command, installed, for a user whose home is empty."""
+    from tests.real.client_command import ENVIRONMENT, Client, install
+
+    return Client(install(ENVIRONMENT), stack, tmp_path)
+
+
+_REPORT = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Give what writes a line into the report at the end of the run: counts, for a reader."""
+    lines = request.config.stash.setdefault(_REPORT, [])
+    return lines.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what tests reported."""
+    for line in config.stash.get(_REPORT, []):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

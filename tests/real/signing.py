@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from local import aws_emulator, stacks
+
+Sign = Callable[[bytes, bytes], str]
+"""Gives a token of a header and a payload, whatever these are."""
 
 
 def signing_key_id() -> str:
@@ -19,21 +23,33 @@ def signing_key_id() -> str:
 def sign_with_kms(header: dict[str, Any], claims: dict[str, Any]) -> str:
     """Give a token of this header and these claims (those that are None left out), rightly signed by KMS."""
     claims = {name: value for name, value in claims.items() if value is not None}
-    signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
-    signature = _client("kms").sign(
-        KeyId=signing_key_id(),
-        Message=signed.encode(),
-        MessageType="RAW",
-        SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256",
-    )["Signature"]
-    return f"{signed}.{_base64url(signature)}"
+    return signer()(json.dumps(header).encode(), json.dumps(claims).encode())
+
+
+def signer(kms: Any = None, key_id: str | None = None) -> Sign:
+    """Give what signs bytes: with the gateway's own key, or with another of KMS's and a client that may use it."""
+    client, key = kms or _client("kms"), key_id or signing_key_id()
+
+    def sign(header: bytes, payload: bytes) -> str:
+        signed = f"{base64url(header)}.{base64url(payload)}"
+        signature = client.sign(
+            KeyId=key,
+            # KMS signs messages of up to 4096 bytes.
+            Message=signed.encode(),
+            MessageType="RAW",
+            SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256",
+        )["Signature"]
+        return f"{signed}.{base64url(signature)}"
+
+    return sign
+
+
+def base64url(data: bytes) -> str:
+    """Give bytes as the parts of a token are written."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _client(service: str) -> Any:
     names = aws_emulator.client("lambda").list_functions()["Functions"]
     arn = next(item["FunctionArn"] for item in names if item["Handler"] == "slurm_gateway.token_api.handler")
     return aws_emulator.client(service, stacks.function_credentials(arn))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

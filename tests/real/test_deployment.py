@@ -1,4 +1,4 @@
-"""The README's deployment, its commands run verbatim against an emulator of their own as far as that goes.
+"""The README's and docs/deploy.md's commands, run verbatim against an emulator of their own as far as that goes.
 
 sam, the AWS CLI and the filling-in of cluster-config.yaml are real; what stands for AWS is the emulator. pcluster's own
 commands need an account: of them only the configuration is checked, by ParallelCluster's schema (in tests/unit).
@@ -34,11 +34,18 @@ rules:
 """
 
 
-def commands(readme: str) -> dict[str, str]:
-    """Give the deployment's command blocks by a word of their first line."""
+def commands(clone: Path) -> dict[str, str]:
+    """Give the deployment's command blocks by names of their own."""
+    readme = (clone / "README.md").read_text()
     part = readme.partition("## Deploying to AWS")[2].partition("## Developing")[0]
-    names = ("requirements", "cluster", "api", "access", "use", "head-node-tokens", "on-head-node", "down", "bucket")
-    return dict(zip(names, BLOCK.findall(part), strict=True))
+    guide = (clone / "docs/deploy.md").read_text()
+    names = (
+        "all", "access", "use", "accounting", "on-head-node", "several", "upgrade", "down", "bucket"
+    )  # fmt: skip
+    return {
+        **dict(zip(("requirements", "cluster", "api"), BLOCK.findall(part), strict=True)),
+        **dict(zip(names, BLOCK.findall(guide), strict=True)),
+    }
 
 
 @pytest.fixture
@@ -52,6 +59,7 @@ def account(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         "PATH": os.pathsep.join([*map(str, tools), os.environ["PATH"]]),
         "HOME": str(tmp_path),
         "PYTHON": str(ROOT / ".local/tools/bin/python"),
+        "DEPLOY_PYTHON": str(ROOT / ".local/tools/bin/python"),
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "SAM_CLI_TELEMETRY": "0",
@@ -75,16 +83,16 @@ def run(script: str, clone: Path, environment: dict[str, str]) -> str:
 
 def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str, str]]) -> None:
     clone, environment = account
-    blocks = commands((clone / "README.md").read_text())
+    blocks = commands(clone)
 
-    run(blocks["requirements"] + 'printf "%s" "$BUCKET" >bucket-name', clone, environment)
-    bucket = (clone / "bucket-name").read_text()
+    deployed = run(blocks["requirements"], clone, environment)
+    bucket = deployed.rpartition("headnode/ is in s3://")[2].partition("/")[0]
     listed = run(f"aws s3 ls s3://{bucket}/headnode/", clone, environment)
     assert "configure.sh" in listed
 
-    fill = "\n".join(line for line in blocks["cluster"].splitlines() if not line.startswith("pcluster"))
-    run(fill, clone, environment)
-    filled = (clone / "my-cluster.yaml").read_text()
+    # What it does before it asks ParallelCluster to create anything.
+    run(blocks["cluster"].replace("deploy-cluster", "cluster-config"), clone, environment)
+    filled = (clone / "slurm-gateway-cluster.yaml").read_text()
     assert f"s3://{bucket}/headnode/configure.sh" in filled
     assert "${" not in filled.partition("\nImage:")[2]
 
@@ -96,7 +104,99 @@ def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str,
     document = run(f"aws ssm get-parameter --name {name} --query Parameter.Value --output text", clone, environment)
     assert document.strip() == ACCESS_DOCUMENT.strip()
 
+    updates_change_what_they_say_and_leave_the_access_document(clone, environment)
+    a_second_cluster_in_the_same_network_collides_with_nothing(clone, environment)
+
     down = "\n".join(line for line in blocks["down"].splitlines() if not line.startswith("pcluster"))
     run(down, clone, environment)
     run(f"BUCKET={bucket}\n{blocks['bucket']}", clone, environment)
     assert bucket not in run("aws s3 ls", clone, environment)
+
+
+def described(stack: str, clone: Path, environment: dict[str, str]) -> dict[str, str]:
+    shown = run(f"aws cloudformation describe-stack-resources --stack-name {stack}", clone, environment)
+    return {
+        item["LogicalResourceId"]: item["PhysicalResourceId"] for item in json.loads(shown)["StackResources"]
+    }  # fmt: skip
+
+
+def updates_change_what_they_say_and_leave_the_access_document(clone: Path, environment: dict[str, str]) -> None:
+    before = described("slurm-gateway", clone, environment)
+    below = described("slurm-gateway-requirements", clone, environment)
+
+    run('make deploy-requirements OPTIONS="ScriptDays=30"', clone, environment)
+    # What `make deploy-api` does once it has built, which was a moment ago.
+    run("sam deploy --parameter-overrides LogRetentionDays=30 Canary=false", clone, environment)
+
+    after = described("slurm-gateway", clone, environment)
+    gone = before.keys() - after.keys()
+    assert {name for name in gone if not name.startswith(("Canary", "SigningKeyOld"))} == set()
+    assert "CanaryFunction" in gone
+    assert {name: after[name] for name in after} == {name: before[name] for name in after}
+    assert described("slurm-gateway-requirements", clone, environment) == below
+    groups = json.loads(run("aws logs describe-log-groups", clone, environment))["logGroups"]
+    assert {group["retentionInDays"] for group in groups} == {30}
+    name = "/slurm-gateway/slurm-gateway-requirements/access"
+    document = run(f"aws ssm get-parameter --name {name} --query Parameter.Value --output text", clone, environment)
+    assert document.strip() == ACCESS_DOCUMENT.strip()
+    # The emulator keeps no lifecycle of a bucket; the parameter is what it can show.
+    shown = run("aws cloudformation describe-stacks --stack-name slurm-gateway-requirements", clone, environment)
+    parameters = json.loads(shown)["Stacks"][0]["Parameters"]
+    assert {"ParameterKey": "ScriptDays", "ParameterValue": "30"} in parameters
+
+
+def a_second_cluster_in_the_same_network_collides_with_nothing(clone: Path, environment: dict[str, str]) -> None:
+    first = described("slurm-gateway-requirements", clone, environment)
+    network = {
+        "ExistingVpcId": first["Vpc"],
+        **{f"Existing{name}Id": first[name] for name in (
+            "ClusterSubnet1", "ClusterSubnet2", "GatewaySubnet1", "GatewaySubnet2"
+        )},
+    }  # fmt: skip
+    options = " ".join(f"{name}={value}" for name, value in network.items())
+
+    run(
+        f'make deploy-requirements STACK=genomics-requirements API_STACK=genomics OPTIONS="{options}"',
+        clone,
+        environment,
+    )
+    deploy = "sam deploy --stack-name genomics --parameter-overrides RequirementsStack=genomics-requirements"
+    run(deploy, clone, environment)
+    run("make cluster-config STACK=genomics-requirements CLUSTER=genomics-cluster", clone, environment)
+
+    second = described("genomics-requirements", clone, environment)
+    assert first["ClusterSubnet1"] in (clone / "genomics-cluster.yaml").read_text()
+    assert "Vpc" not in second
+    assert set(second.values()) & set(first.values()) == set()
+    run("sam delete --no-prompts --stack-name genomics", clone, environment)
+    run("sam delete --no-prompts --stack-name genomics-requirements", clone, environment)
+
+
+@pytest.mark.parametrize("target", ["deploy-requirements", "cluster-config", "deploy-cluster", "deploy-api"])
+def test_without_an_account_a_command_says_what_to_do(target: str, tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.pathsep.join(
+            [*map(str, (ROOT / ".local/tools/bin", Path(sys.executable).parent)), os.environ["PATH"]]
+        ),
+        "HOME": str(tmp_path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REGION": "us-east-1",
+        "DEPLOY_PYTHON": "unused",
+    }
+
+    done = subprocess.run(["make", target], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "AWS does not know you" in done.stderr
+    assert "Log in first" in done.stderr
+
+
+def test_a_missing_tool_is_named_with_how_to_get_it(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DEPLOY_PYTHON": "unused"}
+
+    done = subprocess.run(
+        ["make", "deploy-cluster"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "pcluster is not installed" in done.stderr

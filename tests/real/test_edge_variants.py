@@ -264,7 +264,7 @@ def test_bearer_token_beside_the_pair_is_never_someone_else(stack: Stack, tokens
     headers = [*pair("alice", tokens.alice), ("Authorization", f"Bearer {tokens.bob}")]
     for _ in range(2):
         status, answer = ask(stack, "GET", JOBS_STATE, headers)
-        assert status == 401, answer  # slurmrestd takes one kind of authentication, not two
+        assert status == 401, answer
 
 
 def test_one_users_job_is_out_of_the_others_reach_whatever_is_sent(stack: Stack, tokens: Tokens) -> None:
@@ -292,7 +292,8 @@ def test_one_users_job_is_out_of_the_others_reach_whatever_is_sent(stack: Stack,
             if payload:
                 headers.append(("Content-Type", "application/json"))
             status, answer = ask(stack, method, f"/slurm/{NATIVE_VERSION}/{path}", headers, payload)
-            shown = json.loads(answer)
+            # The load balancer refuses to have a list cancelled, in words; slurmrestd answers in JSON.
+            shown = {} if status == 403 else json.loads(answer)
             assert status >= 400 or shown.get("errors") or not shown.get("jobs"), (method, path, status, answer)
             assert b"/home/bob" not in answer
     assert slurm("scontrol", "show", "job", str(bobs)) == before

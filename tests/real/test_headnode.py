@@ -65,11 +65,18 @@ class KeyList:
 def configure_again(requirements: dict[str, str]) -> None:
     cluster.configure(
         keys_parameter=requirements["KeysParameterName"],
+        event_bus=requirements["EventBusName"],
+        bucket=requirements["BucketName"],
+        orders_queue=requirements["HeadNodeQueueUrl"],
         target_group_arn=requirements["TargetGroupArn"],
+        lists_target_group_arn=requirements["ListsTargetGroupArn"],
         environment=stacks.head_node_environment(requirements),
         instance_id=stacks.head_node_instance_id(requirements),
-        arguments=("--allow-cidrs", requirements["GatewaySubnetCidrs"]),
-    )
+        arguments=(
+            "--allow-cidrs", requirements["GatewaySubnetCidrs"],
+            "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json",
+        ),
+    )  # fmt: skip
 
 
 def test_configuring_again_changes_and_restarts_nothing(stack: Stack, requirements: dict[str, str]) -> None:

@@ -18,7 +18,6 @@ from local.aws_emulator import ACCOUNT, REGION, Credentials
 
 pytestmark = [pytest.mark.any_release, pytest.mark.usefixtures("stack")]
 
-ROLES = ("EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "head node", "administrator", "alice")
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
 TAG = "slurm-gateway:requirements-stack"
 
@@ -37,6 +36,13 @@ def key_policy(outputs: dict[str, str]) -> str:
     return str(kms.get_key_policy(KeyId=outputs["SigningKeyArn"], PolicyName="default")["Policy"])
 
 
+def api_resources() -> dict[str, str]:
+    """The physical ids of what the API's stack made, by logical id."""
+    cloudformation = aws_emulator.client("cloudformation", principals.administrator())
+    resources = cloudformation.describe_stack_resources(StackName=stacks.API_STACK)["StackResources"]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+
 def new_key(**properties: Any) -> dict[str, Any]:
     kms = aws_emulator.client("kms", principals.administrator())
     metadata: dict[str, Any] = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", **properties)["KeyMetadata"]
@@ -44,7 +50,7 @@ def new_key(**properties: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
+def names(outputs: dict[str, str], key_policy: str, credentials: dict[str, Credentials]) -> Iterator[dict[str, str]]:
     """The resources of the calls below: the stack's own, and others of the same kinds."""
     administrator = principals.administrator()
     ssm, s3, kms = (aws_emulator.client(service, administrator) for service in ("ssm", "s3", "kms"))
@@ -52,8 +58,23 @@ def names(outputs: dict[str, str], key_policy: str) -> Iterator[dict[str, str]]:
     untagged = new_key(Policy=key_policy)["KeyId"]
     ssm.put_parameter(Name="/other/parameter", Value="x", Type="String", Overwrite=True)
     s3.put_object(Bucket=outputs["BucketName"], Key="headnode/configure.sh", Body=b"#!/bin/sh\n")
-    s3.put_object(Bucket=outputs["BucketName"], Key="scripts/alice/x", Body=b"x")
-    yield {**outputs, "RotatedKey": rotated, "UntaggedKey": untagged}
+    # The bucket's policy lets nobody else: not even the administrator.
+    written = {"scripts/alice/x": "InboxFunction", "rules/not-one": "operator", "output/alice/x": "head node",
+               "inbox/x": "pipeline"}  # fmt: skip
+    versions = {
+        key: aws_emulator.client("s3", credentials[who]).put_object(Bucket=outputs["BucketName"], Key=key, Body=b"x")
+        for key, who in written.items()
+    }
+    api = stacks.outputs_of(stacks.API_STACK)
+    yield {
+        **outputs,
+        **api_resources(),
+        "InboxQueue": api["InboxQueueUrl"],
+        "DeadLetters": api["InboxDeadLetterQueueUrl"],
+        "InputVersion": versions["inbox/x"]["VersionId"],
+        "RotatedKey": rotated,
+        "UntaggedKey": untagged,
+    }
     for key in (rotated, untagged):
         kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     ssm.delete_parameter(Name="/other/parameter")
@@ -75,12 +96,22 @@ def credentials(outputs: dict[str, str]) -> dict[str, Credentials]:
             head_node["AWS_ACCESS_KEY_ID"], head_node["AWS_SECRET_ACCESS_KEY"], head_node["AWS_SESSION_TOKEN"]
         ),
         "administrator": principals.administrator(),
+        "operator": principals.credentials(principals.OPERATOR),
+        "pipeline": principals.credentials(principals.PIPELINE_ROLE),
         "alice": principals.credentials("alice"),
     }
 
 
 def get_parameter(output: str) -> Call:
     return lambda client, names: client("ssm").get_parameter(Name=names[output])
+
+
+def put_object(key: str) -> Call:
+    return lambda client, names: client("s3").put_object(Bucket=names["BucketName"], Key=key, Body=b"x")
+
+
+def send(queue: str) -> Call:
+    return lambda client, names: client("sqs").send_message(QueueUrl=names[queue], MessageBody="{}")
 
 
 def sign(key: str, algorithm: str = RS256) -> Call:
@@ -91,6 +122,11 @@ def sign(key: str, algorithm: str = RS256) -> Call:
 
 def get_public_key(key: str) -> Call:
     return lambda client, names: client("kms").get_public_key(KeyId=names[key])
+
+
+def put_event(client: Client, names: dict[str, str], source: str) -> object:
+    entry = {"EventBusName": names["EventBusName"], "Source": source, "DetailType": "Test", "Detail": "{}"}
+    return client("events").put_events(Entries=[entry])
 
 
 CALLS: dict[str, Call] = {
@@ -106,6 +142,10 @@ CALLS: dict[str, Call] = {
     "read the public key": get_public_key("SigningKeyArn"),
     "read a rotated public key": get_public_key("RotatedKey"),
     "read a public key without the tag": get_public_key("UntaggedKey"),
+    "see how old the key is": lambda client, names: client("kms").describe_key(KeyId=names["SigningKeyArn"]),
+    "see how old a key without the tag is": lambda client, names: client("kms").describe_key(
+        KeyId=names["UntaggedKey"]
+    ),
     "sign": sign("SigningKeyArn"),
     "sign with a rotated key": sign("RotatedKey"),
     "sign with a key without the tag": sign("UntaggedKey"),
@@ -121,14 +161,73 @@ CALLS: dict[str, Call] = {
     "read the head node's scripts": lambda client, names: client("s3").get_object(
         Bucket=names["BucketName"], Key="headnode/configure.sh"
     ),
+    "read the list of users": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="headnode-state/users.json"
+    ),
+    "write the list of users": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="headnode-state/users.json", Body=b'{"users":["alice","bob"]}'
+    ),
+    "read an earlier version of the access document": lambda client, names: client("ssm").get_parameter(
+        Name=names["AccessParameterName"] + ":1"
+    ),
     "read a user's script": lambda client, names: client("s3").get_object(
         Bucket=names["BucketName"], Key="scripts/alice/x"
     ),
     "write to the bucket": lambda client, names: client("s3").put_object(
         Bucket=names["BucketName"], Key="headnode/configure.sh", Body=b"evil"
     ),
+    "tell of jobs": lambda client, names: put_event(client, names, "slurm-gateway"),
+    "tell in another's name": lambda client, names: put_event(client, names, "somebody.else"),
+    "read a rule": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="rules/not-one"),
+    "list the rules": lambda client, names: client("s3").list_objects_v2(Bucket=names["BucketName"], Prefix="rules/"),
+    "write a rule": put_object("rules/not-one"),
+    "write a script": put_object("scripts/alice/x"),
+    # What ends with a slash becomes no job.
+    "write an object of the inbox": put_object("inbox/nobodys/"),
+    "send to the inbox's queue": send("InboxQueue"),
+    "send a dead letter": send("DeadLetters"),
+    "take a dead letter": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["DeadLetters"], VisibilityTimeout=0
+    ),
+    "read an input": lambda client, names: client("s3").get_object(
+        Bucket=names["BucketName"], Key="inbox/x", VersionId=names["InputVersion"]
+    ),
+    "write output": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="output/alice/x", Body=b"x"
+    ),
+    "write live output": lambda client, names: client("s3").put_object(
+        Bucket=names["BucketName"], Key="live/alice/x", Body=b"x"
+    ),
+    "read output": lambda client, names: client("s3").get_object(Bucket=names["BucketName"], Key="output/alice/x"),
+    "order the head node": lambda client, names: client("sqs").send_message(
+        QueueUrl=names["HeadNodeQueueUrl"], MessageBody="{}"
+    ),
+    "take an order": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["HeadNodeQueueUrl"], VisibilityTimeout=0
+    ),
+    "keep a job's record": lambda client, names: client("dynamodb").update_item(
+        TableName=names["JobsTable"],
+        Key={"job": {"S": "test"}, "submitted": {"N": "0"}},
+        UpdateExpression="SET a = :a",
+        ExpressionAttributeValues={":a": {"S": "x"}},
+    ),
+    "read a job's record": lambda client, names: client("dynamodb").get_item(
+        TableName=names["JobsTable"], Key={"job": {"S": "test"}, "submitted": {"N": "0"}}
+    ),
+    "keep a heartbeat": lambda client, names: client("dynamodb").put_item(
+        TableName=names["HeartbeatsTable"], Item={"cluster": {"S": "test"}}
+    ),
+    "read a heartbeat": lambda client, names: client("dynamodb").get_item(
+        TableName=names["HeartbeatsTable"], Key={"cluster": {"S": "test"}}
+    ),
+    "take from the records' queue": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
+    ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
+    ),
+    "register a target for lists": lambda client, names: client("elbv2").register_targets(
+        TargetGroupArn=names["ListsTargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names), "Port": 6831}]
     ),
     "see the target's health": lambda client, names: client("elbv2").describe_target_health(
         TargetGroupArn=names["TargetGroupArn"]
@@ -143,24 +242,71 @@ CALLS: dict[str, Call] = {
 
 ALLOWED: dict[str, set[str]] = {
     "EdgeAuthorizerFunction": {"read the key list", "read the public key", "read a rotated public key"},
-    "TokenFunction": {"read the key list", "read the access document", "sign", "sign with a rotated key"},
+    "TokenFunction": {
+        "read the key list",
+        "read the access document",
+        "read an earlier version of the access document",
+        "read the list of users",
+        "sign",
+        "sign with a rotated key",
+    },
     "JwksFunction": {"read the key list", "read the public key", "read a rotated public key"},
     "head node": {
         "read the key list",
         "read the public key",
         "read a rotated public key",
         "read the head node's scripts",
+        "write the list of users",
         "register a target",
+        "register a target for lists",
+        "tell of jobs",
+        "read an input",
+        "write output",
+        "write live output",
+        "take an order",
     },
+    "CanaryFunction": {"read the key list", "see how old the key is"},
+    "InboxFunction": {
+        "read the key list",
+        "read the access document",
+        "read an earlier version of the access document",
+        "read the list of users",
+        "sign",
+        "sign with a rotated key",
+        "read a user's script",
+        "write a script",
+        "read a rule",
+        "list the rules",
+        "read an input",
+        "send a dead letter",
+        "order the head node",
+    },
+    "operator": {
+        "read a rule",
+        "list the rules",
+        "write a rule",
+        "take a dead letter",
+        "send to the inbox's queue",
+    },
+    "pipeline": {"write an object of the inbox"},
+    "RecorderFunction": {"keep a job's record", "keep a heartbeat", "take from the records' queue"},
+    "HealthFunction": {"read a heartbeat"},
     "alice": set(),
 }
 # What an administrator may do is everything but this; the calls that would do harm are left out.
 DENIED_TO_ADMINISTRATOR = {
+    "order the head node",
     "sign",
     "sign with a rotated key",
     "sign with a key without the tag",
     "sign with another algorithm",
     "assume the token function's role",
+    "write a rule",
+    "write a script",
+    "write output",
+    "write live output",
+    "send to the inbox's queue",
+    "send a dead letter",
 }
 
 
@@ -189,7 +335,7 @@ def test_a_role_may_do_what_it_needs_and_nothing_else(
 
 
 @pytest.mark.parametrize("call", sorted(DENIED_TO_ADMINISTRATOR))
-def test_the_keys_own_policy_keeps_even_an_administrator_from_signing(
+def test_a_resources_own_policy_keeps_even_an_administrator_out(
     call: str, credentials: dict[str, Credentials], names: dict[str, str]
 ) -> None:
     assert decision(credentials["administrator"], CALLS[call], names) == "denied"

@@ -84,7 +84,7 @@ def test_a_function_runs_the_code_and_the_environment_of_the_template(api: stack
     deployed = functions.get_function_configuration(FunctionName=api.functions["EdgeAuthorizerFunction"])
 
     assert deployed["Handler"] == "slurm_gateway.edge_authorizer.handler"
-    assert {"KEYS_PARAMETER", "ALLOW_HEAD_NODE_TOKENS", "DEFAULT_USER_SUDO", "LOG_LEVEL"} == set(
+    assert {"KEYS_PARAMETER", "ALLOW_HEAD_NODE_TOKENS", "DEFAULT_USER_SUDO", "LOG_LEVEL", "API_STACK"} == set(
         deployed["Environment"]["Variables"]
     )
 
@@ -104,6 +104,7 @@ print(json.dumps(sorted({owner for name in loaded for owner in owners.get(name, 
         "AWS_DEFAULT_REGION": REGION,
         "KEYS_PARAMETER": "/k",
         "ACCESS_PARAMETER": "/a",
+        "BUCKET": "a-bucket",
         "ALLOW_HEAD_NODE_TOKENS": "false",
         "DEFAULT_USER_SUDO": "true",
     }

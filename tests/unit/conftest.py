@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from emulation import Aws, Clock
+from emulation import Aws, Clock, PublishedUsers
 from moto import mock_aws
 
 from slurm_gateway import aws
@@ -27,6 +27,14 @@ def aws_environment() -> Iterator[None]:
 def emulated(aws_environment: None) -> Aws:
     session = aws.session()
     return Aws(kms=aws.client(session, "kms"), ssm=aws.client(session, "ssm"))
+
+
+@pytest.fixture(scope="module")
+def published_users(aws_environment: None) -> Iterator[PublishedUsers]:
+    """S3 as far as one object goes: the head node's list of users."""
+    with PublishedUsers.served() as published, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL_S3", published.url)
+        yield published
 
 
 @pytest.fixture

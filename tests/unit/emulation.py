@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,3 +49,44 @@ class Aws:
         name = name or f"/test/{uuid.uuid4()}"
         self.ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
         return name
+
+
+class PublishedUsers:
+    """A server that answers every GET with the head node's list of users, as S3 does."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.users: list[Any] = ["alice", "alice-test", "bob", "carol"]
+        self.body: bytes | None = None
+        self.status = 200
+        self.age = 0.0
+        self.asked: list[tuple[str, str]] = []
+
+    @classmethod
+    @contextmanager
+    def served(cls) -> Iterator[PublishedUsers]:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                published.asked.append((self.path, self.headers.get("Authorization", "")))
+                body = published.body
+                if body is None:
+                    body = json.dumps({"users": published.users}).encode()
+                self.send_response(published.status)
+                self.send_header("Last-Modified", formatdate(time.time() - published.age, usegmt=True))
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing on standard error."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        published = cls(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield published
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()

@@ -31,6 +31,14 @@ class Attributes(dict[str, str]):
         return f"{self._resource}.{name}"
 
 
+# The parameters with which every route that may exist does.
+ISSUERS = {
+    "GithubIssuer": "https://token.actions.githubusercontent.com",
+    "GitlabIssuer": "https://gitlab.com",
+    "OidcIssuer": "https://id.example.org/realms/hpc",
+}
+
+
 @cache
 def requirements() -> dict[str, Any]:
     return load(REQUIREMENTS_TEMPLATE)
@@ -73,11 +81,11 @@ def api_body(**parameters: str) -> dict[str, Any]:
     return body
 
 
-def operations() -> dict[str, dict[str, Any]]:
-    """Give the operations of the API's document by route key."""
+def operations(**parameters: str) -> dict[str, dict[str, Any]]:
+    """Give the operations of the API's document by route key, with accounting unless told otherwise."""
     return {
         f"{'ANY' if method == 'x-amazon-apigateway-any-method' else method.upper()} {path}": operation
-        for path, item in api_body()["paths"].items()
+        for path, item in api_body(**{"Accounting": "true", **parameters})["paths"].items()
         for method, operation in item.items()
     }
 

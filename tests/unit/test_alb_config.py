@@ -141,6 +141,90 @@ def test_a_rule_with_a_fixed_response_answers_before_any_target() -> None:
     ) in made
 
 
+def test_a_rule_for_a_header_answers_whatever_its_value() -> None:
+    rule = {
+        "Priority": 1,
+        "Conditions": [
+            {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "Authorization", "Values": ["*"]}}
+        ],
+        "Actions": [
+            {
+                "Type": "fixed-response",
+                "FixedResponseConfig": {"StatusCode": "401", "ContentType": "text/plain", "MessageBody": "No."},
+            }
+        ],
+    }
+
+    made = lines(read_load_balancer(BALANCER, GROUP, [rule]), ("h", 1))
+
+    assert (
+        'http-request return status 401 content-type text/plain string "No." hdr Server awselb/2.0'
+        " if { req.fhdr(Authorization) -m found }"
+    ) in made
+
+
+def test_all_conditions_of_a_rule_must_hold() -> None:
+    rule = {
+        "Priority": 1,
+        "Conditions": [
+            {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/a"]}},
+            {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["DELETE", "PUT"]}},
+            {"Field": "query-string", "QueryStringConfig": {"Values": [{"Value": "*.*"}]}},
+        ],
+        "Actions": [
+            {
+                "Type": "fixed-response",
+                "FixedResponseConfig": {"StatusCode": "403", "ContentType": "text/plain", "MessageBody": "No."},
+            }
+        ],
+    }
+
+    made = lines(read_load_balancer(BALANCER, GROUP, [rule]), ("h", 1))
+
+    assert (
+        'http-request return status 403 content-type text/plain string "No." hdr Server awselb/2.0'
+        r" if { path -m reg '^/a$' } { method DELETE PUT } { query -i -m reg '(^|&)[^=&]*=[^&]*\.[^&]*(&|$)' }"
+    ) in made
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}},
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "A", "Values": ["b"]}},
+        {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "a", "Value": "b"}]}},
+    ],
+)
+def test_a_condition_of_another_kind_is_refused(condition: dict[str, Any]) -> None:
+    answer = {"StatusCode": "403", "ContentType": "text/plain", "MessageBody": "No."}
+    rule = {
+        "Priority": 7,
+        "Conditions": [condition],
+        "Actions": [{"Type": "fixed-response", "FixedResponseConfig": answer}],
+    }
+
+    with pytest.raises(UnknownSettingError, match="ListenerRule 7: known are"):
+        read_load_balancer(BALANCER, GROUP, [rule])
+
+
 def test_a_rule_of_another_kind_is_refused() -> None:
     with pytest.raises(UnknownSettingError, match="ListenerRule 2"):
         read_load_balancer(BALANCER, GROUP, [{"Priority": 2, "Conditions": [], "Actions": [{"Type": "forward"}]}])
+
+
+LISTS = {
+    "Priority": 2,
+    "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/slurm/*/jobs", "/slurm/*/jobs/"]}}],
+    "Actions": [{"Type": "forward", "TargetGroupArn": "lists"}],
+}
+
+
+def test_a_rule_may_send_paths_to_another_target_group() -> None:
+    balancer = read_load_balancer(BALANCER, GROUP, [LISTS])
+
+    made = configuration(balancer, "h", 1, [("h", 6830)], {"lists": [("h", 6831)]})
+
+    assert r"use_backend forward1 if { path -m reg '^/slurm/.*/jobs$' '^/slurm/.*/jobs/$' }" in made
+    assert "server target1 h:6831" in made.partition("backend forward1\n")[2].partition("backend")[0]
+    # A rule comes before the listener's own action.
+    assert made.index("use_backend forward1") < made.index("default_backend all")

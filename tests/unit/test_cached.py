@@ -109,3 +109,24 @@ def test_a_monotonic_clock_that_stood_still_in_a_frozen_environment_does_not_kee
     clock.seconds += 3600
 
     assert cached.get() == 2
+
+
+def test_a_value_that_is_older_than_asked_for_is_read_again(source: Source, clock: Clock) -> None:
+    cached = Cached(source.read, clock=clock, wall_clock=clock)
+    cached.get()
+    clock.seconds += 1
+
+    assert [cached.get(clock.seconds - 1), cached.get(clock.seconds), cached.get(clock.seconds)] == [1, 2, 2]
+
+
+def test_a_value_that_is_older_than_asked_for_does_not_stand_in_for_one_that_cannot_be_read(
+    source: Source, clock: Clock
+) -> None:
+    cached = Cached(source.read, clock=clock, wall_clock=clock)
+    cached.get()
+    clock.seconds += 1
+    source.broken = True
+
+    with pytest.raises(UnavailableError):
+        cached.get(clock.seconds)
+    assert cached.get() == 1

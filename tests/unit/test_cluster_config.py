@@ -19,35 +19,17 @@ from local.cluster_config import CLUSTER_CONFIG, ClusterConfigError, fill, place
 # ParallelCluster and the local stack want other versions of the same libraries.
 TOOLS_PYTHON = CHECKOUT / ".local" / "tools" / "bin" / "python"
 
-CHECK = """
-import json, sys, yaml
-from marshmallow import ValidationError
-from pcluster.schemas.cluster_schema import ClusterSchema
-from pcluster.validators import slurm_settings_validator as slurm
-
-config = yaml.safe_load(sys.stdin)
-try:
-    ClusterSchema(cluster_name="slurm-gateway-cluster").load(config)
-    faults = []
-except ValidationError as exc:
-    faults = [str(exc)]
-custom = config["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"]
-denied = slurm.CustomSlurmSettingsValidator().execute(
-    custom_settings=custom,
-    deny_list=slurm.SLURM_SETTINGS_DENY_LIST["SlurmConf"]["Global"],
-    settings_level=slurm.CustomSlurmSettingLevel.SLURM_CONF,
-)
-print(json.dumps(faults + [failure.message for failure in denied]))
-"""
-
 OUTPUTS = {
     "BucketName": "slurm-gateway-requirements-bucket-0a1b2c3d4e5f",
     "ComputeSubnetId1": "subnet-0123456789abcdef0",
     "ComputeSubnetId2": "subnet-0123456789abcdef1",
+    "EventBusName": "slurm-gateway-requirements-events",
     "GatewaySubnetCidrs": "10.0.1.0/27,10.0.1.32/27",
+    "HeadNodeQueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/requirements-HeadNodeQueue-0A",
     "HeadNodePolicyArn": "arn:aws:iam::123456789012:policy/slurm-gateway-requirements-HeadNodePolicy-0A1B",
     "HeadNodeSecurityGroupId": "sg-0123456789abcdef0",
     "HeadNodeSubnetId": "subnet-0123456789abcdef0",
+    "ListsTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/lists/0123456789abcdef",
     "KeysParameterName": "/slurm-gateway/slurm-gateway-requirements/signing-keys",
     "SlurmrestdPort": "6830",
     "TargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/slurm/0123456789abcdef",
@@ -63,9 +45,10 @@ def faults(config: dict[str, Any]) -> list[str]:
     if not TOOLS_PYTHON.exists():
         pytest.skip("ParallelCluster is not installed; `make lint` installs it")
     ran = subprocess.run(
-        [TOOLS_PYTHON, "-c", CHECK],
+        [TOOLS_PYTHON, "-m", "local.cluster_schema", "slurm-gateway-cluster"],
         input=yaml.safe_dump(config),
         env={"AWS_DEFAULT_REGION": "us-east-1", "HOME": "/nonexistent"},
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,
@@ -134,7 +117,19 @@ def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
 
     options = [item for item in given if item.startswith("--")]
 
-    assert options == ["--keys-parameter", "--target-group-arn", "--allow-cidrs", "--port", "--source"]
+    assert options == [
+        "--keys-parameter",
+        "--event-bus",
+        "--bucket",
+        "--orders-queue",
+        "--target-group-arn",
+        "--lists-target-group-arn",
+        "--allow-cidrs",
+        "--port",
+        "--canary-user",
+        "--users-object",
+        "--source",
+    ]
     assert [option for option in options if option not in script] == []
     assert all(isinstance(item, str) for item in given)
 
@@ -160,12 +155,50 @@ def test_the_command_prints_the_configuration(
     given = [{"OutputKey": name, "OutputValue": value} for name, value in OUTPUTS.items()]
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
 
-    assert cluster_config.main() == 0
+    assert cluster_config.main([]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == filled()
+
+
+DATABASE = ["--DatabaseUri", "db.example.org:3306", "--DatabaseUser", "slurm"]
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:slurm-0A1b2C"
+
+
+def test_a_database_goes_to_parallelclusters_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [{"OutputKey": name, "OutputValue": value} for name, value in OUTPUTS.items()]
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
+
+    assert cluster_config.main([*DATABASE, "--DatabaseSecretArn", SECRET]) == 0
+
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["Scheduling"]["SlurmSettings"]["Database"] == {
+        "Uri": "db.example.org:3306",
+        "UserName": "slurm",
+        "PasswordSecretArn": SECRET,
+    }
+    assert faults(config) == []
+    del config["Scheduling"]["SlurmSettings"]["Database"]
+    assert config == filled()
+
+
+def test_half_a_database_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("[]"))
+
+    assert cluster_config.main(DATABASE) == 1
+    assert "DatabaseSecretArn together" in capsys.readouterr().err
+
+
+def test_a_configuration_that_parallelcluster_refuses_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", str(TOOLS_PYTHON))
+
+    cluster_config.check(yaml.safe_dump(filled()), "slurm-gateway-cluster")
+    with pytest.raises(ClusterConfigError, match=r"refuses it: .*Nonsense"):
+        cluster_config.check(yaml.safe_dump(filled() | {"Nonsense": 1}), "slurm-gateway-cluster")
 
 
 def test_the_command_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("[]"))
 
-    assert cluster_config.main() == 1
+    assert cluster_config.main([]) == 1
     assert "the requirements stack has no output BucketName" in capsys.readouterr().err

@@ -84,7 +84,27 @@ def head_node_token(user: str = "alice", *, lifespan: int = 900) -> str:
 
 def allowed(token: str) -> dict[str, Any]:
     claims = jwt.decode(token, options={"verify_signature": False})
-    return {"isAuthorized": True, "context": {"user": "alice", "expires_at": claims["exp"]}}
+    context = {"user": "alice", "expires_at": claims["exp"], "jti": claims.get("jti", ""), "sees_everyones_jobs": False}
+    return {"isAuthorized": True, "context": context}
+
+
+def test_what_a_token_says_of_seeing_everyones_jobs_is_told_on(
+    build: Callable[..., EdgeAuthorizer], emulated: Aws
+) -> None:
+    key = parse_key_list(emulated.key(0)).signer
+    assert key is not None
+    token = Mint(emulated.kms).mint("alice", lifespan=60, key=key, sees_everyones_jobs=True).text
+
+    assert build()(authorizer_event(token=token))["context"]["sees_everyones_jobs"] is True
+
+
+def test_a_head_nodes_token_says_neither_its_id_nor_what_it_sees(build: Callable[..., EdgeAuthorizer]) -> None:
+    claims = {"exp": int(time.time()) + 900, "sun": "alice", "jti": "another", "sees_everyones_jobs": True}
+    token = jwt.encode(claims, "k" * 32, algorithm="HS256")
+
+    context = build(ALLOW_HEAD_NODE_TOKENS="true")(authorizer_event(token=token))["context"]
+
+    assert (context["jti"], context["sees_everyones_jobs"]) == ("", False)
 
 
 @pytest.mark.parametrize("name", AUTHORIZER_EVENTS)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import grp
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 HEAD_NODE = Path(__file__).resolve().parents[2] / "headnode"
 SCRIPTS = sorted(HEAD_NODE.glob("*.sh"))
-UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer")])
+UNITS = sorted([*HEAD_NODE.glob("*.service"), *HEAD_NODE.glob("*.timer"), *HEAD_NODE.glob("*.path")])
+GIVEN = ["--keys-parameter", "k", "--event-bus", "b", "--bucket", "bucket", "--orders-queue", "https://sqs/queue"]
 VALUES = {
     "SLURM_PREFIX": "/opt/slurm",
     "SLURM_ETC": "/opt/slurm/etc",
     "PORT": "6830",
     "LISTEN_ADDRESS": "0.0.0.0",  # noqa: S104 - the unit filters who gets in
     "MEMORY_MAX": "2G",
+    "THREADS": "20",
     "MAX_CONNECTIONS": "124",
     "OPENAPI_PLUGINS": "slurmctld,slurmdbd",
     "ALLOWED_ADDRESSES": "localhost 10.0.4.0/27",
+    "PYTHON": "/usr/bin/python3",
+    "SLURM_USER": "slurm",
+    "SHARED_DIRECTORIES": " -/home -/shared",
 }
 
 
@@ -87,6 +98,28 @@ def test_slurmrestd_is_confined_to_systemds_satisfaction(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout[-400:]
 
 
+def test_the_files_service_is_root_without_roots_powers() -> None:
+    service = section("slurm-gateway-files.service", "Service")
+    expected = {
+        "CapabilityBoundingSet": ["CAP_SETUID CAP_SETGID CAP_KILL"],
+        "AmbientCapabilities": [""],
+        "NoNewPrivileges": ["yes"],
+        "ProtectSystem": ["strict"],
+        "ReadWritePaths": ["/var/lib/slurm-gateway/ends -/home -/shared"],
+        "MemoryMax": ["512M"],
+    }
+    assert expected == {name: service[name] for name in expected}
+    assert service["ExecStart"][0].startswith("/usr/bin/setpriv --inh-caps=-all -- /usr/bin/python3 ")
+
+
+def test_the_manifest_lists_every_file_that_the_head_node_installs() -> None:
+    listed = (HEAD_NODE / "manifest").read_text().split()
+    files = [path.relative_to(HEAD_NODE) for path in HEAD_NODE.rglob("*") if path.is_file()]
+    assert listed == sorted(
+        str(path) for path in files if path.suffix != ".pyc" and str(path) not in {"README.md", "manifest"}
+    )
+
+
 def test_no_placeholder_is_left_in_a_unit() -> None:
     assert [unit.name for unit in UNITS if re.search("@[A-Z_]+@", rendered(unit))] == []
 
@@ -129,13 +162,18 @@ def test_keys_are_looked_at_every_15_seconds() -> None:
         (["--port"], 2, "--port needs a value"),
         (["--prot", "6830"], 2, "unknown argument --prot"),
         ([], 99, "--keys-parameter is missing"),
-        (["--keys-parameter", "k", "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
-        (["--keys-parameter", "k", "--port", "http"], 99, "a number from 1024 to 65535"),
-        (["--keys-parameter", "k", "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
-        (["--keys-parameter", "k", "--memory-max", "lots"], 99, "a size such as 2G"),
-        (["--keys-parameter", "k", "--allow-cidrs", "10.0.0.0/8; rm"], 99, "CIDRs separated by commas"),
-        (["--keys-parameter", "k", "--environment-file", "/nowhere"], 99, "cannot be read"),
-        (["--keys-parameter", "k", "--slurm-prefix", "/nowhere"], 99, "missing"),
+        (["--keys-parameter", "k"], 99, "--event-bus is missing"),
+        (GIVEN[:4], 99, "--bucket is missing"),
+        (GIVEN[:6], 99, "--orders-queue is missing"),
+        ([*GIVEN, "--shared-directories", "/a b"], 99, "auto or directories"),
+        ([*GIVEN, "--output-max-files", "0"], 99, "--output-max-files takes a number from 1"),
+        ([*GIVEN, "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
+        ([*GIVEN, "--port", "http"], 99, "a number from 1024 to 65535"),
+        ([*GIVEN, "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
+        ([*GIVEN, "--memory-max", "lots"], 99, "a size such as 2G"),
+        ([*GIVEN, "--allow-cidrs", "10.0.0.0/8; rm"], 99, "CIDRs separated by commas"),
+        ([*GIVEN, "--environment-file", "/nowhere"], 99, "cannot be read"),
+        ([*GIVEN, "--slurm-prefix", "/nowhere"], 99, "missing"),
     ],
 )
 def test_configure_says_what_is_wrong_with_its_arguments(arguments: list[str], status: int, says: str) -> None:
@@ -212,3 +250,60 @@ def test_file_is_replaced_by_rename(tmp_path: Path) -> None:
 def test_unexplained_failure_names_the_line_and_the_command() -> None:
     done = bash("false")
     assert (done.returncode, '"false" failed with exit status 1' in done.stderr) == (1, True)
+
+
+class MetadataService(BaseHTTPRequestHandler):
+    """Answers as the instance metadata service does, version 2."""
+
+    def do_PUT(self) -> None:
+        self.answer("session-token")
+
+    def do_GET(self) -> None:
+        known = {
+            "/latest/meta-data/iam/security-credentials/": "head-node-role",
+            "/latest/meta-data/iam/security-credentials/head-node-role": json.dumps(
+                {
+                    "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "s/+=",
+                    "Token": "t/+=", "Expiration": "2099-11-21T12:00:00Z",
+                },
+                indent=2,
+            ),
+        }  # fmt: skip
+        assert self.headers["X-aws-ec2-metadata-token"] == "session-token"
+        self.answer(known[self.path])
+
+    def answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class names it so
+        """Say nothing on standard error."""
+
+
+def test_instances_credentials_are_handed_on_as_botocore_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "credentials.json"
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = /usr/bin/cat {file}\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), MetadataService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        group = grp.getgrgid(os.getgid()).gr_name
+        done = subprocess.run(
+            [HEAD_NODE / "hand-on-credentials.sh", file, group],
+            env={"PATH": os.environ["PATH"], "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    read = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import botocore.session as s; c = s.Session().get_credentials().get_frozen_credentials(); print(*c[:3])",
+        ],
+        env={"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (read.stdout, file.stat().st_mode & 0o777) == ("ASIAEXAMPLE s/+= t/+=\n", 0o640)
+    assert "s/+=" not in done.stdout + done.stderr

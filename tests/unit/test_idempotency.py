@@ -93,16 +93,20 @@ def test_an_answer_of_a_key_that_is_another_requests_by_now_is_not_kept(store: I
 
 
 def test_what_goes_beside_an_answer_is_written_with_it_unless_newer_is_there(dynamodb: Any, clock: Clock) -> None:
-    def beside(claim: Claim, answer: dict[str, Any]) -> list[dict[str, Any]]:
+    def beside(claim: Claim, answer: dict[str, Any]) -> list[list[dict[str, Any]]]:
         item = {"job": {"S": answer["id"]}, "user": {"S": claim.user}}
-        return [{"Put": {"TableName": "jobs", "Item": item, "ConditionExpression": "attribute_not_exists(job)"}}]
+        put = {"TableName": "jobs", "Item": item, "ConditionExpression": "attribute_not_exists(job)"}
+        later = {"Put": {**put, "Item": {**item, "later": {"S": claim.key}}, "ConditionExpression": "#u = :u"}}
+        later["Put"] |= {"ExpressionAttributeNames": {"#u": "user"}, "ExpressionAttributeValues": {":u": item["user"]}}
+        return [[{"Put": put}], [later]]
 
     store = IdempotencyTable(dynamodb, "submissions", clock=clock, beside_answer=beside)
     for claim in (CLAIM, replace(OTHER, key="second")):
         store.claim(claim)
         store.answered(claim, {"id": "1"})
 
-    assert dynamodb.scan(TableName="jobs")["Items"] == [{"job": {"S": "1"}, "user": {"S": "alice"}}]
+    [item] = dynamodb.scan(TableName="jobs")["Items"]
+    assert item == {"job": {"S": "1"}, "user": {"S": "alice"}, "later": {"S": "second"}}
     assert store.claim(replace(OTHER, sender="third", key="second")) == replace(OTHER, key="second", answer={"id": "1"})
 
 

@@ -16,8 +16,9 @@ from templates_under_test import api_resource
 from test_job import component, number, record, task, waiting_tasks
 
 from slurm_gateway import aws, marker
+from slurm_gateway import cursor as cursors
 from slurm_gateway.job import submitted
-from slurm_gateway.job_table import Filters, JobTable
+from slurm_gateway.job_table import Beside, Filters, JobTable, Page
 
 JOB = "/slurm/v0.0.42/job"
 CLUSTER = "parallelcluster"
@@ -63,6 +64,8 @@ def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
         "JOB_RECORD_DAYS": "400",
         "SUBMISSIONS_TABLE": "submissions",
         "BUCKET": "bucket",
+        "READ_LOG_PERCENT": "100",
+        "HEAD_NODE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
         "LOG_LEVEL": "INFO",
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -74,10 +77,12 @@ def call(slurm: StandIn, table: JobTable, session: Any) -> Call:
 
     def send(
         name: str, *, user: str = "alice", query: str = "", body: str | None = None, id: str = "12",  # noqa: A002
-        expires_at: int = TOMORROW, **headers: str,
+        expires_at: int = TOMORROW, sees_everyone: bool = False, **headers: str,
     ) -> tuple[int, dict[str, str], Any]:  # fmt: skip
         event = sample(name)
-        event["requestContext"]["authorizer"]["lambda"] = {"user": user, "expires_at": expires_at}
+        event["requestContext"]["authorizer"]["lambda"] = {
+            "user": user, "expires_at": expires_at, "jti": "a-token", "sees_everyones_jobs": sees_everyone,
+        }  # fmt: skip
         event["rawQueryString"] = query
         event["headers"] |= {key.replace("_", "-"): value for key, value in headers.items()}
         if "pathParameters" in event and "id" in event["pathParameters"]:
@@ -107,11 +112,12 @@ def test_a_job_is_asked_of_slurm_in_the_newest_version_and_its_record_kept(
 
     status, headers, job = call("jobs-read")
 
-    assert (status, job["state"], job["script"], job["links"]) == (200, "RUNNING", None, {"self": "/jobs/12"})
+    assert (status, job["state"], job["script"]) == (200, "RUNNING", None)
+    assert job["links"] == {"self": "/jobs/12", "output": "/jobs/12/output"}
     assert headers["content-type"] == "application/json"
     kept = table.read("12", "alice")
     assert kept is not None
-    assert kept.job | {"script": None, "links": job["links"]} == job
+    assert kept.job | {"script": None, "output": None, "links": job["links"]} == job
 
 
 def test_a_read_is_one_round_trip_to_slurm_once_the_versions_are_known(call: Call, slurm: StandIn) -> None:
@@ -306,7 +312,7 @@ def test_a_cursor_is_good_for_its_user_and_filters_only(call: Call, table: JobTa
         "since=yesterday",
         "since=2025-11-21",
         "state=%00",
-        "user=bob",
+        "users=bob",
     ],
 )
 def test_a_query_that_asks_for_what_does_not_exist_is_refused(call: Call, query: str) -> None:
@@ -314,6 +320,14 @@ def test_a_query_that_asks_for_what_does_not_exist_is_refused(call: Call, query:
 
     assert (status, headers["content-type"]) == (422, "application/problem+json")
     assert problem["detail"]
+
+
+def test_a_forged_cursor_from_before_the_first_place_gives_nothing(table: JobTable) -> None:
+    keep(table, 12)
+    filters = Filters(since=1795260000)
+    forged = cursors.make("0000000001#0000000001", user="alice", filters=filters.key())
+
+    assert table.page("alice", filters, limit=10, cursor=forged) == Page([], None)
 
 
 def test_older_news_never_replaces_newer(table: JobTable) -> None:
@@ -331,9 +345,9 @@ def test_nobodys_record_becomes_another_users(table: JobTable) -> None:
     keep(table, 12)
     stolen = submitted(12, user="mallory", cluster=CLUSTER, descriptions=[{}], submitted_at=1795250000)
 
-    script = table.refresh(stolen, seen_at=1795259999000)
+    beside = table.refresh(stolen, seen_at=1795259999000)
 
-    assert script == ""
+    assert beside == Beside()
     assert table.read("12", "alice") is not None
     assert table.read("12", "mallory") is None
 
@@ -388,6 +402,17 @@ def test_what_a_cancel_says_of_a_job_decides(
         assert document["slurm"]["error"] == words
 
 
+@pytest.mark.parametrize("sample", [("jobs-cancel", {}), ("jobs-change", {"body": '{"hold": true}'})])
+def test_a_job_that_is_not_shown_is_not_touched(call: Call, slurm: StandIn, sample: tuple[str, dict[str, str]]) -> None:
+    name, arguments = sample
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", 404)
+
+    status, _, problem = call(name, **arguments)
+
+    assert (status, problem["type"], "slurm" in problem) == (404, "urn:slurm-gateway:problem:job-not-found", False)
+    assert {path.partition(" ")[0] for path in slurm.paths()} == {"GET"}
+
+
 @pytest.mark.parametrize("query", ["signal=NOPE", "signal=", "signal=99", "signal=USR1&signal=USR2", "force=1"])
 def test_a_signal_that_is_none_is_not_sent(call: Call, slurm: StandIn, query: str) -> None:
     assert call("jobs-cancel", query=query)[0] == 422
@@ -421,6 +446,8 @@ def test_a_part_of_a_job_is_changed_by_the_number_that_is_its_own(call: Call, sl
 
 
 def test_a_requeue_goes_where_an_api_version_has_it_and_is_refused_elsewhere(call: Call, slurm: StandIn) -> None:
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record()])
+
     status, _, problem = call("jobs-change", body='{"requeue": true}')
     assert (status, problem["type"]) == (422, "urn:slurm-gateway:problem:requeue-not-carried")
 
@@ -484,3 +511,56 @@ def test_a_request_that_the_edge_did_not_verify_is_refused(call: Call) -> None:
     status, _, problem = call("jobs-read", user="")
 
     assert (status, problem["type"]) == (401, "urn:slurm-gateway:problem:caller-unknown")
+
+
+# ---- everyone's jobs ----------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_another_users_is_refused_to_who_does_not_see_everyones(call: Call, table: JobTable) -> None:
+    keep(table, 12, user="bob")
+
+    status, _, problem = call("jobs-list", query="user=bob")
+
+    assert (status, problem["type"]) == (403, "urn:slurm-gateway:problem:jobs-of-another")
+
+
+def test_a_list_of_another_users_is_shown_without_scripts_to_who_sees_everyones(call: Call, table: JobTable) -> None:
+    keep(table, 12, user="bob")
+    keep(table, 13, user="alice")
+
+    status, _, page = call("jobs-list", query="user=bob", sees_everyone=True)
+
+    assert (status, [(job["id"], job["user"], job["script"]) for job in page["jobs"]]) == (200, [("12", "bob", None)])
+    assert page["jobs"][0]["links"] == {"self": "/jobs/12"}
+
+
+def test_ones_own_list_is_ones_own_also_by_name_and_also_for_who_sees_everyones(call: Call, table: JobTable) -> None:
+    keep(table, 12, user="bob")
+    keep(table, 13, user="alice")
+
+    for query, sees in (("user=alice", False), ("user=alice", True), ("", True)):
+        _, _, page = call("jobs-list", query=query, sees_everyone=sees)
+        assert [job["id"] for job in page["jobs"]] == ["13"]
+        assert page["jobs"][0]["script"] == SHA256
+
+
+def test_a_user_who_can_be_none_is_not_looked_for(call: Call) -> None:
+    status, _, _ = call("jobs-list", query="user=*", sees_everyone=True)
+
+    assert status == 422
+
+
+@pytest.mark.parametrize("state", ["PENDING", "COMPLETED"])
+def test_another_users_record_is_shown_as_it_was_last_known_to_who_sees_everyones_only(
+    call: Call, slurm: StandIn, table: JobTable, state: str
+) -> None:
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", status=500)
+    keep(table, 12, user="bob", state=state)
+
+    status, _, job = call("jobs-read", sees_everyone=True)
+
+    assert (status, job["user"], job["state"], job["script"]) == (200, "bob", state, None)
+    assert call("jobs-read")[0] == 404
+    kept = table.read("12", "bob")
+    assert kept is not None
+    assert (kept.job["state"], kept.beside.script) == (state, SHA256)

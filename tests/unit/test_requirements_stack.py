@@ -18,8 +18,9 @@ from templates_under_test import (
     requirements_resource,
 )
 
+from local.cluster_config import CLUSTER_CONFIG
 from local.intrinsics import TemplateError
-from slurm_gateway.access_document import parse
+from slurm_gateway.access_reader import parse
 
 SIGNERS = [f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("token", "inbox")]
 TAG = "slurm-gateway:requirements-stack"
@@ -75,14 +76,14 @@ def test_only_vpc_link_and_jobs_function_to_load_balancer_to_head_node_may_talk(
         (link, balancer, 80, 80),
         (link, balancer, 443, 443),
         (jobs, balancer, 80, 80),
-        (balancer, head_node, 6830, 6830),
+        (balancer, head_node, 6830, 6831),
     }
     assert rules("AWS::EC2::SecurityGroupIngress", "SourceSecurityGroupId") == {
         (balancer, link, 80, 80),
         (balancer, link, 443, 443),
         (balancer, jobs, 80, 80),
         (balancer, jobs, 443, 443),
-        (head_node, balancer, 6830, 6830),
+        (head_node, balancer, 6830, 6831),
     }
 
 
@@ -159,12 +160,23 @@ def test_the_key_list_begins_with_the_stacks_key() -> None:
     assert parameter["Name"] == f"/slurm-gateway/{REQUIREMENTS_STACK}/signing-keys"
 
 
-def test_the_access_document_begins_with_nobody() -> None:
+def test_the_access_document_begins_with_nobody_but_the_canary() -> None:
     parameter = requirements_resource("AccessParameter")["Properties"]
 
-    assert yaml.safe_load(parameter["Value"]) == {"version": 1, "rules": []}
+    [rule] = parse(parameter["Value"], forbidden=frozenset()).rules
+    canary = api_resource("CanaryRole")["Properties"]["RoleName"]
+    assert yaml.safe_load(parameter["Value"])["rules"][0]["principal"] == {
+        "iam_role": f"arn:aws:iam::{ACCOUNT}:role/{canary}"
+    }
+    assert rule.users == ("slurm-canary",)
     assert parameter["Name"] == f"/slurm-gateway/{REQUIREMENTS_STACK}/access"
-    assert parse(parameter["Value"], forbidden=frozenset()).rules == ()
+
+
+def test_the_canarys_user_is_the_one_that_the_cluster_makes() -> None:
+    [rule] = yaml.safe_load(requirements_resource("AccessParameter")["Properties"]["Value"])["rules"]
+    made = CLUSTER_CONFIG.read_text().partition("- --canary-user\n")[2].split()[1]
+
+    assert rule["users"] == [made]
 
 
 # ---- bucket --------------------------------------------------------------------------------------------------------
@@ -185,37 +197,79 @@ def test_the_bucket_is_encrypted_versioned_and_closed() -> None:
 
 def test_the_bucket_takes_tls_only() -> None:
     policy = requirements_resource("BucketPolicy")["Properties"]["PolicyDocument"]
+    of_all = [item for item in policy["Statement"] if item["Action"] == "s3:*"]
 
-    assert [(item["Effect"], item["Principal"], item["Action"], item["Condition"]) for item in policy["Statement"]] == [
-        ("Deny", "*", "s3:*", {"Bool": {"aws:SecureTransport": "false"}}),
-        ("Deny", "*", "s3:*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+    assert [(item["Effect"], item["Principal"], item["Condition"]) for item in of_all] == [
+        ("Deny", "*", {"Bool": {"aws:SecureTransport": "false"}}),
+        ("Deny", "*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
     ]
-    for statement in policy["Statement"]:
+    for statement in of_all:
         assert statement["Resource"] == ["Bucket.Arn", "Bucket.Arn/*"]
 
 
 # ---- head node -----------------------------------------------------------------------------------------------------
 
 
-def test_the_head_node_may_do_what_its_script_does_and_nothing_else() -> None:
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_the_head_node_may_do_what_its_scripts_and_services_do_and_nothing_else() -> None:
     allowed = {
-        (action, statement["Resource"])
+        (action, resource)
         for statement in head_node_policy().values()
-        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
     }
 
     assert allowed == {
         ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameterKeysParameter"),
         ("kms:GetPublicKey", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
         ("elasticloadbalancing:RegisterTargets", "TargetGroup"),
+        ("elasticloadbalancing:RegisterTargets", "ListsTargetGroup"),
         ("s3:GetObject", "Bucket.Arn/headnode/*"),
+        ("events:PutEvents", "EventBus.Arn"),
+        ("sqs:ReceiveMessage", "HeadNodeQueue.Arn"),
+        ("sqs:DeleteMessage", "HeadNodeQueue.Arn"),
+        ("sqs:ChangeMessageVisibility", "HeadNodeQueue.Arn"),
+        ("s3:GetObject", "Bucket.Arn/inbox/*"),
+        ("s3:GetObjectVersion", "Bucket.Arn/inbox/*"),
+        ("s3:PutObject", "Bucket.Arn/output/*"),
+        ("s3:AbortMultipartUpload", "Bucket.Arn/output/*"),
+        ("s3:PutObject", "Bucket.Arn/live/*"),
+        ("s3:AbortMultipartUpload", "Bucket.Arn/live/*"),
+        ("s3:PutObject", "Bucket.Arn/headnode-state/users.json"),
     }
+
+
+def test_only_the_inbox_and_jobs_functions_give_the_head_node_orders() -> None:
+    policy = requirements_resource("HeadNodeQueuePolicy")["Properties"]["PolicyDocument"]["Statement"]
+    [ordering] = [statement for statement in policy if statement["Action"] == "sqs:SendMessage"]
+
+    assert (ordering["Effect"], ordering["Principal"], ordering["Resource"]) == ("Deny", "*", "HeadNodeQueue.Arn")
+    assert ordering["Condition"] == {
+        "ArnNotEquals": {
+            "aws:PrincipalArn": [
+                f"arn:aws:iam::{ACCOUNT}:role/{API_STACK}-{name}-{REGION}" for name in ("inbox", "jobs")
+            ]
+        }
+    }
+
+
+def test_an_order_that_cannot_be_carried_out_is_kept_aside() -> None:
+    queue = requirements_resource("HeadNodeQueue")["Properties"]
+
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": "HeadNodeDeadLetterQueue.Arn", "maxReceiveCount": 20}
 
 
 def test_the_head_node_reads_the_public_keys_of_this_gateway_only() -> None:
     condition = head_node_policy()["ReadPublicKeys"]["Condition"]
 
     assert condition == {"StringEquals": {f"aws:ResourceTag/{TAG}": REQUIREMENTS_STACK}}
+
+
+def test_the_head_node_tells_in_its_own_name_only() -> None:
+    assert head_node_policy()["TellOfJobs"]["Condition"] == {"StringEquals": {"events:source": "slurm-gateway"}}
 
 
 def test_a_target_drains_as_long_as_a_request_may_take() -> None:
@@ -260,9 +314,69 @@ def test_every_output_is_exported_under_its_own_name() -> None:
     assert exports == {name: f"${{AWS::StackName}}-{name}" for name in exports}
 
 
-def test_job_scripts_are_forgotten_after_the_days_that_the_parameter_says() -> None:
-    rules = requirements_resource("Bucket", ScriptDays="30")["Properties"]["LifecycleConfiguration"]["Rules"]
+@pytest.mark.parametrize(
+    ("rule_id", "parameter", "prefix"),
+    [
+        ("forget-job-scripts", "ScriptDays", "scripts/"),
+        ("forget-inbox", "InboxDays", "inbox/"),
+        ("forget-job-output", "OutputDays", "output/"),
+    ],
+)
+def test_objects_are_forgotten_after_the_days_that_their_parameter_says(
+    rule_id: str, parameter: str, prefix: str
+) -> None:
+    bucket = requirements_resource("Bucket", **{parameter: "7"})["Properties"]
 
-    [rule] = [rule for rule in rules if rule["Id"] == "forget-job-scripts"]
+    [rule] = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == rule_id]
 
-    assert (rule["Prefix"], int(rule["ExpirationInDays"])) == ("scripts/", 30)
+    assert (rule["Prefix"], int(rule["ExpirationInDays"])) == (prefix, 7)
+
+
+def test_what_running_jobs_print_is_forgotten_with_all_its_versions_after_a_day() -> None:
+    rules = requirements_resource("Bucket")["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    [rule] = [rule for rule in rules if rule.get("Prefix") == "live/"]
+
+    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
+
+
+# ---- the inbox -----------------------------------------------------------------------------------------------------
+
+
+def test_the_bucket_tells_eventbridge_of_its_objects() -> None:
+    told = requirements_resource("Bucket")["Properties"]["NotificationConfiguration"]
+
+    assert told == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_who_writes_one_prefix_of_the_bucket_writes_no_other() -> None:
+    def role(name: str) -> str:
+        return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+    operator = role(f"slurm-gateway-requirements-operator-{REGION}")
+    jobs, inbox = (role(f"{API_STACK}-{name}-{REGION}") for name in ("jobs", "inbox"))
+    head_node = role("parallelcluster/*/*-RoleHeadNode-*")
+    found = requirements_resource("BucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
+    kept_out = {
+        resource.removeprefix("Bucket.Arn/"): each["Condition"]
+        for each in found
+        for resource in listed(each["Resource"])
+        if "s3:PutObject" in listed(each["Action"]) and (each["Effect"], each["Principal"]) == ("Deny", "*")
+    }
+
+    assert kept_out == {
+        "rules/*": {"ArnNotEquals": {"aws:PrincipalArn": operator}},
+        "scripts/*": {"ArnNotEquals": {"aws:PrincipalArn": [jobs, inbox]}},
+        "output/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "live/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "inbox/*": {"ArnLike": {"aws:PrincipalArn": [operator, jobs, inbox, head_node]}},
+    }
+
+
+def test_a_pipeline_may_write_objects_into_the_inbox_and_nothing_else() -> None:
+    [statement] = requirements_resource("InboxWriterPolicy")["Properties"]["PolicyDocument"]["Statement"]
+
+    assert (statement["Action"], statement["Resource"]) == (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "Bucket.Arn/inbox/*",
+    )

@@ -7,14 +7,17 @@ import re
 from typing import Any
 
 import pytest
-from templates_under_test import api_body, operations
+from templates_under_test import ISSUERS, api_body, operations
 
 from local.address import CHECKOUT
 from slurm_gateway import events
 
-EVENTS = sorted((CHECKOUT / "events").glob("*.json"))
+# The recorder's and the inbox's come from queues, the canary's from a schedule.
+OTHERS = ("recorder.json", "inbox-batch.json", "canary.json")
+EVENTS = sorted(path for path in (CHECKOUT / "events").glob("*.json") if path.name not in OTHERS)
 AUTHORIZER_EVENTS = [path for path in EVENTS if path.name.startswith("authorizer-")]
-TOKEN_EVENTS = [path for path in EVENTS if path.name.startswith("token-")]
+IAM_EVENTS = [path for path in EVENTS if path.name.startswith("token-iam-")]
+OIDC_EVENTS = [path for path in EVENTS if path.name.startswith("token-oidc-")]
 
 
 def read(path: Any) -> dict[str, Any]:
@@ -23,7 +26,7 @@ def read(path: Any) -> dict[str, Any]:
 
 
 def test_there_is_an_event_for_every_route() -> None:
-    assert {read(path)["routeKey"] for path in EVENTS} == set(operations())
+    assert {read(path)["routeKey"] for path in EVENTS} == set(operations(**ISSUERS))
 
 
 def test_there_is_an_authorizer_event_for_every_route_that_it_guards() -> None:
@@ -63,9 +66,22 @@ def test_an_authorizer_event_holds_the_identity_sources_that_the_template_names(
     assert event["type"] == "REQUEST"
 
 
-@pytest.mark.parametrize("path", TOKEN_EVENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", OIDC_EVENTS, ids=lambda path: path.name)
+def test_an_oidc_event_has_every_claim_as_text(path: Any) -> None:
+    claims = read(path)["requestContext"]["authorizer"]["jwt"]["claims"]
+
+    assert events.oidc_claims(read(path)) == claims
+    assert claims["iss"] in ISSUERS.values()
+    assert events.iam_caller(read(path)) is None
+
+
+@pytest.mark.parametrize("path", IAM_EVENTS, ids=lambda path: path.name)
 def test_a_token_event_names_the_iam_caller(path: Any) -> None:
     assert re.fullmatch(r"arn:aws:(iam|sts)::000000000000:.+", events.iam_caller(read(path)) or "")
+
+
+def test_the_schedules_event_has_the_id_by_which_the_canary_submits_once() -> None:
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", read(CHECKOUT / "events" / "canary.json")["id"])
 
 
 def test_no_event_holds_a_token() -> None:

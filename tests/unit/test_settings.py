@@ -13,6 +13,7 @@ from slurm_gateway.settings import AuthorizerSettings, JwksSettings, TokenSettin
 GOOD = {
     "KEYS_PARAMETER": "/slurm-gateway/requirements/signing-keys",
     "ACCESS_PARAMETER": "/slurm-gateway/requirements/access",
+    "BUCKET": "a-bucket",
     "ALLOW_HEAD_NODE_TOKENS": "false",
     "DEFAULT_USER_SUDO": "true",
     "LOG_LEVEL": "WARNING",
@@ -24,6 +25,7 @@ READS = [
     (AuthorizerSettings, "DEFAULT_USER_SUDO"),
     (TokenSettings, "KEYS_PARAMETER"),
     (TokenSettings, "ACCESS_PARAMETER"),
+    (TokenSettings, "BUCKET"),
     (TokenSettings, "DEFAULT_USER_SUDO"),
 ]
 
@@ -32,6 +34,7 @@ def test_settings_are_what_the_environment_says() -> None:
     assert TokenSettings(
         keys_parameter="/slurm-gateway/requirements/signing-keys",
         access_parameter="/slurm-gateway/requirements/access",
+        bucket="a-bucket",
         default_user_sudo=True,
         log_level="WARNING",
     ) == TokenSettings.from_environ(GOOD)

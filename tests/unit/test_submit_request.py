@@ -64,6 +64,8 @@ def test_json_says_the_same_and_more_and_the_query_wins() -> None:
         {"script": "\ud800"},
         {"script": SCRIPT, "script_sha256": "0" * 64},
         {"script_sha256": "0" * 63},
+        {"script": SCRIPT, "script_name": 3},
+        {"script": SCRIPT, "script_name": "a\0b"},
         {"script": SCRIPT, "options": []},
         {"script": SCRIPT, "options": {"time": 1.5}},
         {"script": SCRIPT, "options": {"time": [1]}},
@@ -87,6 +89,11 @@ def test_a_body_that_is_not_the_json_it_is_called_is_refused(body: str) -> None:
         submit_request.parse(request(body, content_type="application/json; charset=utf-8"))
 
     assert caught.value.status == 400
+
+
+def test_a_script_may_have_the_name_of_its_file() -> None:
+    body = json.dumps({"script": SCRIPT, "script_name": "jobs/run.sh"})
+    assert submit_request.parse(request(body, content_type="application/json")).script_name == "jobs/run.sh"
 
 
 @pytest.mark.parametrize("query", ["dry_run=yes", "dry_run=", "dry_run=true&dry_run=true"])

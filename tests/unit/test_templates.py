@@ -11,6 +11,7 @@ from templates_under_test import (
     ACCOUNT,
     API_STACK,
     API_TEMPLATE,
+    ISSUERS,
     REGION,
     REQUIREMENTS_TEMPLATE,
     api_body,
@@ -24,9 +25,24 @@ from templates_under_test import (
 
 from local.address import CHECKOUT
 from local.template import load
-from slurm_gateway.settings import AuthorizerSettings, JobsSettings, JwksSettings, TokenSettings
+from slurm_gateway import metrics
+from slurm_gateway.settings import (
+    AuthorizerSettings,
+    CanarySettings,
+    HealthSettings,
+    InboxSettings,
+    JobsSettings,
+    JwksSettings,
+    RecorderSettings,
+    TokenSettings,
+)
 
-PUBLIC_ROUTES = {"GET /.well-known/jwks.json"}
+OIDC_ROUTES = {
+    "POST /token/oidc/github": "GithubIdToken",
+    "POST /token/oidc/gitlab": "GitlabIdToken",
+    "POST /token/oidc/own": "OwnIdToken",
+}
+PUBLIC_ROUTES = {"GET /.well-known/jwks.json", "GET /health"}
 NATIVE_ROUTES = {
     "GET /slurm/{version}/jobs",
     "GET /slurm/{version}/jobs/state",
@@ -36,7 +52,11 @@ NATIVE_ROUTES = {
     "GET /openapi",
     "GET /openapi/{proxy+}",
 }
-FUNCTIONS = {"EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction"}
+RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
+FUNCTIONS = {
+    "EdgeAuthorizerFunction", "TokenFunction", "JwksFunction", "JobsFunction", "RecorderFunction", "HealthFunction",
+    "InboxFunction", "CanaryFunction",
+}  # fmt: skip
 
 # What API Gateway knows, from its developer guide: "OpenAPI extensions" and "Access logging variables for HTTP APIs".
 EXTENSIONS = {
@@ -59,7 +79,8 @@ AUTHORIZER = {
 }
 CONTEXT_VARIABLES = {
     "authorizer.error",
-    "authorizer.user",  # what the edge authorizer puts in its answer's context
+    "authorizer.jti",
+    "authorizer.user",  # this and jti are what the edge authorizer puts in its answer's context
     "error.message",
     "httpMethod",
     "identity.sourceIp",
@@ -123,6 +144,36 @@ def test_the_token_route_takes_signed_requests_only() -> None:
     assert schemes()["AwsIam"]["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
+def test_without_an_issuer_there_is_no_route_for_id_tokens() -> None:
+    assert [route for route in operations() if "oidc" in route] == []
+    assert set(schemes()) == {"AwsIam", "EdgeAuthorizer"}
+    assert translated()["Resources"]["TokenOidcPermission"]["Condition"] == "HasAnyIssuer"
+
+
+@pytest.mark.parametrize("parameter", ISSUERS)
+def test_each_issuer_has_a_route_and_an_authorizer_of_its_own(parameter: str) -> None:
+    body = api_body(**{parameter: ISSUERS[parameter], "OidcAudiences": "a,b"})
+    [route] = [path for path in body["paths"] if "oidc" in path]
+    [security] = body["paths"][route]["post"]["security"]
+    [scheme] = security
+
+    assert OIDC_ROUTES[f"POST {route}"] == scheme
+    assert body["components"]["securitySchemes"][scheme]["x-amazon-apigateway-authorizer"] == {
+        "type": "jwt",
+        "identitySource": "$request.header.Authorization",
+        "jwtConfiguration": {"issuer": ISSUERS[parameter], "audience": ["a", "b"]},
+    }
+    assert set(body["components"]["securitySchemes"]) == {"AwsIam", "EdgeAuthorizer", scheme}
+
+
+def test_every_route_but_the_public_ones_has_an_authorizer_also_with_every_issuer() -> None:
+    everything = operations(**ISSUERS)
+
+    assert {route for route, operation in everything.items() if not operation.get("security")} == PUBLIC_ROUTES
+    assert set(everything) - set(operations()) == set(OIDC_ROUTES)
+    assert {integration_name(everything[route]) for route in OIDC_ROUTES} == {"Token"}
+
+
 def test_every_native_route_passes_the_edge_authorizer_and_the_vpc_link() -> None:
     native = {
         route: operation["security"]
@@ -164,6 +215,7 @@ def test_the_integrations_have_the_keys_that_api_gateway_knows() -> None:
     assert {name: set(item) for name, item in integrations().items()} == {
         "Token": FUNCTION_INTEGRATION,
         "Jwks": FUNCTION_INTEGRATION,
+        "Health": FUNCTION_INTEGRATION,
         "Jobs": FUNCTION_INTEGRATION,
         "Slurmrestd": PRIVATE_INTEGRATION,
     }
@@ -200,7 +252,8 @@ def test_the_edge_authorizer_gives_up_before_api_gateway() -> None:
 
 def test_the_native_routes_name_the_verified_user_whatever_the_client_wrote() -> None:
     assert integrations()["Slurmrestd"]["requestParameters"] == {
-        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user"
+        "overwrite:header.X-SLURM-USER-NAME": "$context.authorizer.user",
+        "overwrite:header.X-Request-ID": "$context.requestId",
     }
 
 
@@ -315,22 +368,32 @@ def test_there_are_no_other_functions() -> None:
     [
         ("EdgeAuthorizerFunction", AuthorizerSettings),
         ("TokenFunction", TokenSettings),
+        ("RecorderFunction", RecorderSettings),
+        ("HealthFunction", HealthSettings),
         ("JwksFunction", JwksSettings),
         ("JobsFunction", JobsSettings),
+        ("CanaryFunction", CanarySettings),
+        ("InboxFunction", InboxSettings),
     ],
 )
 def test_a_function_is_given_the_settings_it_reads_and_no_other(
-    name: str, settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings], level: str
+    name: str,
+    settings: type[AuthorizerSettings | TokenSettings | JwksSettings | JobsSettings | InboxSettings | CanarySettings],
+    level: str,
 ) -> None:
     variables = function(name, LogLevel=level)["Environment"]["Variables"]
     # Imported values stand for themselves as import:NAME; parameter names have no colon.
     slash = {key: "/" if key.endswith("PARAMETER") else "" for key in variables}
-    # CloudFormation makes small letters of a bucket's name.
-    environ = {key: value.replace("import:", slash[key]) for key, value in variables.items()} | {"BUCKET": "bucket"}
+    # CloudFormation makes small letters of a bucket's name, and a URL of a queue.
+    queue = "https://sqs.us-east-1.amazonaws.com/123456789012/queue"
+    made = {"BUCKET": "bucket", "HEAD_NODE_QUEUE_URL": queue, "INBOX_QUEUE_URL": queue, "DEAD_LETTERS_URL": queue}
+    environ = {key: made.get(key, value.replace("import:", slash[key])) for key, value in variables.items()}
 
-    read = settings.from_environ(environ)
+    # Lambda itself sets the region; metrics read the stack's name.
+    read = settings.from_environ({"AWS_REGION": REGION, **environ})
 
-    assert {key.lower() for key in variables} == set(settings.__slots__)
+    assert {key.lower() for key in variables} - {"api_stack"} == set(settings.__slots__) - {"region"}
+    assert variables["API_STACK"] == API_STACK
     assert level == read.log_level
 
 
@@ -350,16 +413,19 @@ def test_a_function_logs_json_to_a_group_that_forgets(name: str) -> None:
     assert int(api_resource(logging["LogGroup"])["Properties"]["RetentionInDays"]) == 90
 
 
-def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
+def test_only_the_api_for_its_routes_and_the_schedule_may_invoke_a_function() -> None:
     api = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:Api"
     permissions = [api_resource(name)["Properties"] for name in of_type(translated(), "AWS::Lambda::Permission")]
 
     assert {(item["FunctionName"], item["Principal"], item["SourceArn"]) for item in permissions} == {
         ("EdgeAuthorizerFunction", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
         ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token"),
+        ("TokenFunction", "apigateway.amazonaws.com", f"{api}/*/POST/token/oidc/*"),
         ("JwksFunction", "apigateway.amazonaws.com", f"{api}/*/GET/.well-known/jwks.json"),
+        ("HealthFunction", "apigateway.amazonaws.com", f"{api}/*/GET/health"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/jobs*"),
         ("JobsFunction", "apigateway.amazonaws.com", f"{api}/*/*/scripts*"),
+        ("CanaryFunction", "events.amazonaws.com", "CanarySchedule.Arn"),
     }
 
 
@@ -367,8 +433,21 @@ def test_only_the_api_may_invoke_a_function_and_only_for_its_routes() -> None:
     ("role", "name", "allowed"),
     [
         ("EdgeAuthorizerRole", "authorizer", {"ssm:GetParameter", "kms:GetPublicKey"}),
-        ("TokenRole", "token", {"ssm:GetParameter", "kms:Sign"}),
+        ("TokenRole", "token", {"ssm:GetParameter", "s3:GetObject", "kms:Sign"}),
         ("JwksRole", "jwks", {"ssm:GetParameter", "kms:GetPublicKey"}),
+        ("HealthRole", "health", {"dynamodb:GetItem"}),
+        (
+            "RecorderRole",
+            "recorder",
+            {
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "dynamodb:UpdateItem",
+                "dynamodb:PutItem",
+            },
+        ),
+        ("CanaryRole", "canary", {"execute-api:Invoke", "ssm:GetParameter", "kms:DescribeKey"}),
     ],
 )
 def test_a_role_has_a_name_of_its_own_and_allows_what_its_function_does(
@@ -388,12 +467,14 @@ def test_a_role_reaches_only_what_is_named_and_keys_only_by_their_tag(role: str)
         if statement["Sid"] in {"Sign", "ReadPublicKeys"}:
             tag = "aws:ResourceTag/slurm-gateway:requirements-stack"
             assert statement["Condition"]["StringEquals"][tag] == "slurm-gateway-requirements"
+        elif statement["Sid"] == "ReadItsEarlierVersions":
+            assert statement["Resource"] == "import:AccessParameterArn:*"
         else:
             assert "*" not in json.dumps(statement["Resource"])
 
 
-def test_the_jobs_role_reaches_its_tables_and_scripts_and_nothing_else() -> None:
-    scripts = ["KeepScripts", "TellMissingScriptsFromForbiddenOnes"]
+def test_the_jobs_role_reaches_its_tables_scripts_and_output_and_nothing_else() -> None:
+    scripts = ["KeepScripts", "TellMissingObjectsFromForbiddenOnes"]
     given = statements("JobsRole")
 
     assert {sid: (item["Action"], item["Resource"]) for sid, item in given.items()} == {
@@ -408,8 +489,10 @@ def test_the_jobs_role_reaches_its_tables_and_scripts_and_nothing_else() -> None
         ),
         scripts[0]: (["s3:GetObject", "s3:PutObject"], "import:BucketArn/scripts/*"),
         scripts[1]: ("s3:ListBucket", "import:BucketArn"),
+        "ReadOutput": ("s3:GetObject", ["import:BucketArn/output/*", "import:BucketArn/live/*"]),
+        "AskTheHeadNodeForWhatJobsPrint": ("sqs:SendMessage", "import:HeadNodeQueueArn"),
     }
-    assert given[scripts[1]]["Condition"] == {"StringLike": {"s3:prefix": "scripts/*"}}
+    assert given[scripts[1]]["Condition"] == {"StringLike": {"s3:prefix": ["scripts/*", "output/*", "live/*"]}}
     assert api_resource("JobsRole")["Properties"]["RoleName"] == f"{API_STACK}-jobs-{REGION}"
     assert api_resource("JobsRole")["Properties"]["ManagedPolicyArns"] == [
         "arn:aws:iam::aws:policy/service-role/AWSLambdaENIManagementAccess"
@@ -440,10 +523,27 @@ def test_with_a_certificate_the_jobs_function_verifies_its_name() -> None:
 def test_a_table_forgets_by_itself_and_can_be_restored_and_is_encrypted(name: str) -> None:
     table = api_resource(name)["Properties"]
 
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    # The last heartbeat of a cluster takes the place of the one before it.
+    if name != "HeartbeatsTable":
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_recorder_takes_what_the_rule_sends_and_what_fails_is_kept() -> None:
+    queue, mapping = (api_resource(name)["Properties"] for name in ("RecordsQueue", "RecordsToRecorder"))
+    [sends] = api_resource("RecordsQueuePolicy")["Properties"]["PolicyDocument"]["Statement"]
+    rule = api_resource("RecordWhatTheHeadNodeTells")["Properties"]
+
+    assert rule["EventBusName"] == "import:EventBusName"
+    assert rule["EventPattern"]["source"] == ["slurm-gateway"]
+    assert [target["Arn"] for target in rule["Targets"]] == ["RecordsQueue.Arn"]
+    assert sends["Principal"] == {"Service": "events.amazonaws.com"}
+    assert sends["Condition"] == {"ArnEquals": {"aws:SourceArn": "RecordWhatTheHeadNodeTells.Arn"}}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "RecordsDeadLetterQueue.Arn"
+    assert queue["VisibilityTimeout"] >= 6 * function("RecorderFunction")["Timeout"]
 
 
 def test_the_token_function_signs_rs256_and_nothing_else() -> None:
@@ -515,3 +615,92 @@ def test_every_import_is_an_export_of_the_requirements() -> None:
 
     assert json.dumps(translated()["Resources"]).count("Fn::ImportValue") > len(imported) > 0
     assert imported - set(requirements()["Outputs"]) == set()
+
+
+# ---- the inbox ----------------------------------------------------------------------------------------------------
+
+
+def test_the_inbox_hears_of_objects_that_are_written_under_its_prefix_in_its_bucket() -> None:
+    assert api_resource("InboxRule")["Properties"]["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": ["import:BucketName"]}, "object": {"key": [{"prefix": "inbox/"}]}},
+    }
+
+
+def test_the_queue_waits_six_times_as_long_as_a_batch_may_take() -> None:
+    assert api_resource("InboxQueue")["Properties"]["VisibilityTimeout"] == 6 * function("InboxFunction")["Timeout"]
+
+
+def test_a_batch_fails_by_message_and_no_more_batches_run_than_the_parameter_says() -> None:
+    mapping = api_resource("InboxEvents", InboxConcurrency="7")["Properties"]
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": "7"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "besides"),
+    [
+        ("InboxQueuePolicy", {"aws:PrincipalArn": "import:OperatorRoleArn"}),
+        ("InboxDeadLetterQueuePolicy", {"aws:PrincipalArn": "InboxRole.Arn"}),
+    ],
+)
+def test_only_the_rule_sends_to_the_inboxs_queues_and_who_has_to_besides(policy: str, besides: dict[str, str]) -> None:
+    found = api_resource(policy)["Properties"]["PolicyDocument"]["Statement"]
+    sending = {each["Effect"]: each for each in found if each["Action"] == "sqs:SendMessage"}
+
+    assert sending["Allow"]["Principal"] == {"Service": "events.amazonaws.com"}
+    assert sending["Allow"]["Condition"] == {"ArnEquals": {"aws:SourceArn": "InboxRule.Arn"}}
+    assert (sending["Deny"]["Principal"], sending["Deny"]["Condition"]) == (
+        "*",
+        {"ArnNotEquals": {"aws:SourceArn": "InboxRule.Arn", **besides}},
+    )
+
+
+def test_the_inbox_role_reaches_what_it_works_on_and_nothing_else() -> None:
+    given = statements("InboxRole")
+    bucket = "import:BucketArn"
+
+    assert {sid: (item["Action"], item["Resource"]) for sid, item in given.items()} == {
+        "WriteItsLog": (["logs:CreateLogStream", "logs:PutLogEvents"], "InboxLogGroup.Arn"),
+        "TakeMessages": (
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+            "InboxQueue.Arn",
+        ),
+        "PutAsideWhatCannotBecomeAJob": ("sqs:SendMessage", "InboxDeadLetterQueue.Arn"),
+        "OrderTheHeadNode": ("sqs:SendMessage", "import:HeadNodeQueueArn"),
+        "ReadTheKeyListAndTheAccessDocument": (
+            "ssm:GetParameter",
+            ["import:KeysParameterArn", "import:AccessParameterArn"],
+        ),
+        "ReadItsEarlierVersions": ("ssm:GetParameter", "import:AccessParameterArn:*"),
+        "Sign": ("kms:Sign", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
+        "ReadRulesAndWhichUsersTheHeadNodeKnows": (
+            "s3:GetObject",
+            [f"{bucket}/rules/*", f"{bucket}/headnode-state/users.json"],
+        ),
+        "LookUpObjects": (["s3:GetObject", "s3:GetObjectVersion"], f"{bucket}/inbox/*"),
+        "KeepScripts": (["s3:GetObject", "s3:PutObject"], f"{bucket}/scripts/*"),
+        "ListRulesAndTellMissingObjectsFromForbiddenOnes": ("s3:ListBucket", bucket),
+        "SubmitOnce": (
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            "InboxTable.Arn",
+        ),
+        "KeepRecordsOfJobs": ("dynamodb:UpdateItem", "JobsTable.Arn"),
+    }
+    assert given["Sign"]["Condition"]["StringEquals"] == {
+        "aws:ResourceTag/slurm-gateway:requirements-stack": "slurm-gateway-requirements",
+        "kms:SigningAlgorithm": RS256,
+    }
+    assert api_resource("InboxRole")["Properties"]["RoleName"] == f"{API_STACK}-inbox-{REGION}"
+
+
+def test_an_alarm_looks_at_the_count_of_dead_letters_that_the_function_writes() -> None:
+    alarm = api_resource("InboxDeadLettersAlarm")["Properties"]
+
+    assert (alarm["Namespace"], alarm["Dimensions"]) == (
+        metrics.NAMESPACE,
+        [{"Name": "Api", "Value": API_STACK}],
+    )
+    assert alarm["MetricName"] in (CHECKOUT / "src/slurm_gateway/inbox_batch.py").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any, Never
 
@@ -14,7 +15,9 @@ from botocore.stub import Stubber
 from event_samples import ALICE, MALLORY, REQUEST_ID, TOKEN_EVENTS, sample, token_event
 
 from slurm_gateway.access import Access, Rule
+from slurm_gateway.eligible_users import EligibleUsers
 from slurm_gateway.keys import PublicKeys, parse_key_list
+from slurm_gateway.principals import IamUser
 from slurm_gateway.token_endpoint import TokenEndpoint
 from slurm_gateway.tokens import Mint
 from slurm_gateway.verification import Verifier
@@ -22,7 +25,7 @@ from slurm_gateway.verification import Verifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from emulation import Aws, LogLines
+    from emulation import Aws, LogLines, PublishedUsers
 
 
 DOCUMENT = f"""\
@@ -38,7 +41,18 @@ rules:
   - name: researchers
     principal: {{iam_role: "arn:aws:iam::000000000000:role/researcher"}}
     users: [carol]
+  - name: github
+    principal:
+      oidc: {{issuer: "https://token.actions.githubusercontent.com", claims: {{repository_id: "74"}}}}
+    users: [alice]
+  - name: gitlab
+    principal: {{oidc: {{issuer: "https://gitlab.com", claims: {{project_path: "my-group/*"}}}}}}
+    users: [bob]
+  - name: own
+    principal: {{oidc: {{issuer: "https://id.example.org/realms/hpc", claims: {{groups: "[hpc*"}}}}}}
+    users: [carol]
 """
+ELIGIBLE = EligibleUsers(frozenset({"alice", "root"}), time.time())
 SESSION = "arn:aws:sts::000000000000:assumed-role/{role}/{session}"
 
 
@@ -51,13 +65,16 @@ def parameters(emulated: Aws) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def build(emulated: Aws, parameters: dict[str, str]) -> Iterator[Callable[..., TokenEndpoint]]:
+def build(
+    emulated: Aws, parameters: dict[str, str], published_users: PublishedUsers
+) -> Iterator[Callable[..., TokenEndpoint]]:
     """Return a function that starts the deployed function under an environment, once for each."""
     started: dict[frozenset[tuple[str, str]], TokenEndpoint] = {}
 
     def start(**environ: str) -> TokenEndpoint:
         environment = {
             **parameters,
+            "BUCKET": "bucket",
             "DEFAULT_USER_SUDO": "true",
             **environ,
         }
@@ -79,7 +96,8 @@ def build(emulated: Aws, parameters: dict[str, str]) -> Iterator[Callable[..., T
 def endpoint(emulated: Aws) -> TokenEndpoint:
     """Return the endpoint with the client that signs, so that a test can make it fail."""
     return TokenEndpoint(
-        access=lambda: Access((Rule("alice", ALICE, ("alice",)),)),
+        access=lambda: Access((Rule("alice", IamUser(ALICE), ("alice",)),)),
+        eligible=lambda: ELIGIBLE,
         key_list=lambda: parse_key_list(emulated.key()),
         mint=Mint(emulated.kms),
         forbidden=frozenset(),
@@ -132,6 +150,9 @@ def test_a_mapped_principal_gets_a_token_for_its_user(build: Callable[..., Token
         ("token-iam-user-as-text", None, None),
         ("token-iam-user-with-body", "alice", 600),
         ("token-iam-role", "carol", 900),
+        ("token-oidc-github", "alice", 900),
+        ("token-oidc-gitlab", "bob", 900),
+        ("token-oidc-own", "carol", 900),
     ],
 )
 def test_every_sample_event_gets_its_token(
@@ -153,6 +174,9 @@ def test_no_sample_event_is_left_out() -> None:
         "token-iam-user",
         "token-iam-user-as-text",
         "token-iam-user-with-body",
+        "token-oidc-github",
+        "token-oidc-gitlab",
+        "token-oidc-own",
     ]
 
 
@@ -309,7 +333,7 @@ def test_without_keys_or_rules_nothing_is_minted(build: Callable[..., TokenEndpo
     assert read(build(**{missing: "/test/absent"})(token_event())) == UNAVAILABLE
 
 
-def test_a_broken_document_maps_nobody(build: Callable[..., TokenEndpoint], emulated: Aws) -> None:
+def test_a_document_that_was_never_valid_maps_nobody(build: Callable[..., TokenEndpoint], emulated: Aws) -> None:
     parameter = emulated.parameter(DOCUMENT.replace("version: 1", "version: one"))
 
     assert read(build(ACCESS_PARAMETER=parameter)(token_event())) == UNAVAILABLE
@@ -327,6 +351,7 @@ def test_what_nobody_foresaw_is_a_problem_too(emulated: Aws, log_lines: LogLines
 
     endpoint = TokenEndpoint(
         access=broken,
+        eligible=lambda: ELIGIBLE,
         key_list=lambda: parse_key_list(emulated.key()),
         mint=Mint(emulated.kms),
         forbidden=frozenset(),
@@ -346,7 +371,8 @@ def test_what_nobody_foresaw_is_a_problem_too(emulated: Aws, log_lines: LogLines
 
 def test_a_forbidden_user_is_not_minted_even_if_a_rule_names_it(emulated: Aws) -> None:
     endpoint = TokenEndpoint(
-        access=lambda: Access((Rule("odd", ALICE, ("root", "alice")),)),
+        access=lambda: Access((Rule("odd", IamUser(ALICE), ("root", "alice")),)),
+        eligible=lambda: ELIGIBLE,
         key_list=lambda: parse_key_list(emulated.key()),
         mint=Mint(emulated.kms),
         forbidden=frozenset({"root"}),
@@ -359,6 +385,103 @@ def test_a_forbidden_user_is_not_minted_even_if_a_rule_names_it(emulated: Aws) -
             response["statusCode"],
             response["body"]["detail"],
         )
+
+
+NOT_KNOWN = problem(
+    "users-unknown",
+    title="Users not known now",
+    status=503,
+    detail="The head node has not said lately which users there are, and no token is made without. Try again in a "
+    "minute; if it lasts, an operator looks at the head node: systemctl status slurm-gateway-users.",
+    **{"retry-after": "60"},
+)
+
+
+@pytest.fixture
+def listed(published_users: PublishedUsers) -> Iterator[PublishedUsers]:
+    """The head node's list, for a test to change."""
+    before = dict(vars(published_users))
+    yield published_users
+    vars(published_users).update(before)
+
+
+def fresh(build: Callable[..., TokenEndpoint], emulated: Aws) -> TokenEndpoint:
+    """Start the function anew, so that it has read nothing yet."""
+    return build(ACCESS_PARAMETER=emulated.parameter(DOCUMENT))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 403},
+        {"status": 404},
+        {"status": 503},
+        {"age": 16 * 60},
+        {"body": b"{"},
+        {"body": b"[]"},
+        {"body": b'{"users": "alice"}'},
+        {"users": ["alice", 7]},
+        {"users": ["alice", "../x"]},
+        {"body": b" " * (1024 * 1024 + 1)},
+    ],
+)
+def test_without_a_list_of_users_that_is_young_and_whole_nothing_is_minted(
+    build: Callable[..., TokenEndpoint], emulated: Aws, listed: PublishedUsers, fault: dict[str, Any]
+) -> None:
+    vars(listed).update(fault)
+
+    assert read(fresh(build, emulated)(token_event())) == NOT_KNOWN
+
+
+def test_a_list_that_grows_old_in_a_function_that_runs_counts_no_more(
+    emulated: Aws,
+) -> None:
+    endpoint = TokenEndpoint(
+        access=lambda: Access((Rule("alice", IamUser(ALICE), ("alice",)),)),
+        eligible=lambda: EligibleUsers(frozenset({"alice"}), 1_000_000.0),
+        key_list=lambda: parse_key_list(emulated.key()),
+        mint=Mint(emulated.kms),
+        forbidden=frozenset(),
+        access_parameter="/access",
+        now=lambda: 1_000_000.0 + 901,
+    )
+
+    assert read(endpoint(token_event())) == NOT_KNOWN
+
+
+def test_a_user_whom_the_head_node_does_not_list_is_not_minted_though_a_rule_names_it(
+    build: Callable[..., TokenEndpoint], emulated: Aws, listed: PublishedUsers
+) -> None:
+    listed.users = ["bob"]
+
+    response = read(fresh(build, emulated)(token_event()))
+
+    assert (response["statusCode"], response["body"]["type"]) == (403, "urn:slurm-gateway:problem:user-not-eligible")
+    assert response["body"]["detail"].startswith("alice gets no token: the head node knows no such user")
+
+
+def test_the_list_is_asked_for_with_a_signature_of_the_functions_own(
+    build: Callable[..., TokenEndpoint], emulated: Aws, listed: PublishedUsers
+) -> None:
+    fresh(build, emulated)(token_event())
+
+    path, authorization = listed.asked[-1]
+    assert path == "/bucket/headnode-state/users.json"
+    assert re.search(r"AWS4-HMAC-SHA256 Credential=\S+/us-east-1/s3/aws4_request, SignedHeaders=", authorization)
+
+
+def test_a_token_of_a_rule_that_sees_everyones_jobs_says_so_and_no_other_does(
+    build: Callable[..., TokenEndpoint], emulated: Aws
+) -> None:
+    seeing = DOCUMENT.replace("users: [bob]", "users: [bob]\n    sees_everyones_jobs: true")
+    function = build(ACCESS_PARAMETER=emulated.parameter(seeing))
+    verifier = Verifier(lambda: PublicKeys(emulated.kms).of(parse_key_list(emulated.key())))
+
+    def sees(caller: str) -> bool:
+        return verifier.verify(json.loads(function(token_event(caller=caller))["body"])["token"]).sees_everyones_jobs
+
+    assert sees(SESSION.format(role="Team", session="x"))
+    assert not sees(ALICE)
 
 
 def test_a_token_is_one_log_line_that_does_not_have_it(

@@ -59,7 +59,7 @@ def refusal(verify: Any, token: Any) -> TokenRefusedError:
 
 
 def test_a_token_of_a_listed_key_is_good(verifier: Verifier, signed: Callable[..., str]) -> None:
-    assert Claims(user="alice", expires_at=NOW + 900) == verifier.verify(signed())
+    assert Claims(user="alice", expires_at=NOW + 900, token_id="1") == verifier.verify(signed())
 
 
 def test_a_token_is_good_to_its_last_second_and_no_longer(verifier: Verifier, signed: Callable[..., str]) -> None:
@@ -90,6 +90,10 @@ BAD_CLAIMS = {
     "a sun with a letter that only looks like one": ({**GOOD, "sun": "аlice"}, "sun-not-a-user-name"),  # noqa: RUF001
     "a sun too long": ({**GOOD, "sun": "a" * 33}, "sun-not-a-user-name"),
     "a sun that is a list": ({**GOOD, "sun": ["alice"]}, "sun-not-a-user-name"),
+    "no issuer": ({k: v for k, v in GOOD.items() if k != "iss"}, "issuer-or-audience-foreign"),
+    "another issuer": ({**GOOD, "iss": "https://issuer.example"}, "issuer-or-audience-foreign"),
+    "an issuer that is a list": ({**GOOD, "iss": ["slurm-gateway"]}, "issuer-or-audience-foreign"),
+    "an audience": ({**GOOD, "aud": "slurm-gateway"}, "issuer-or-audience-foreign"),
     "two suns": (json.dumps(GOOD)[:-1].encode() + b', "sun": "bob"}', "malformed"),
     "claims that are a list": (b"[]", "malformed"),
     "claims that are no JSON": (b"{", "malformed"),

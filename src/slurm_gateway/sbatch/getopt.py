@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .words import Word
 
 
+MOST = 1000
+"""Options of a component. One may cost some milliseconds to read, and a script can hold hundreds of thousands."""
+
+
 @dataclass(frozen=True)
 class Given:
     """An option as it was given: its value, None where it has none, and its place."""
@@ -43,6 +47,8 @@ def parse(words: Sequence[Word], release: Release) -> list[Given]:
             given.extend(_short(word, remaining, release))
         else:
             raise OptionError(word.place, word.text, "this is no option; sbatch takes nothing else in a directive")
+        if len(given) > MOST:
+            raise OptionError(word.place, word.text, f"more than {MOST} options are not taken")
     return given
 
 

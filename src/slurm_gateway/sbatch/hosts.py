@@ -52,5 +52,7 @@ def _numbers(text: str, ranges: str) -> list[str]:
         low, high = int(found[1]), int(found[2] or found[1])
         if high < low or high - low >= MOST:
             raise ValueRefusedError(f'"{text}" is no list of nodes: "{part}" is no range')
+        if len(numbers) + high - low >= MOST:
+            raise ValueRefusedError(f"the list has more than {MOST} names")
         numbers.extend(str(number).zfill(len(found[1])) for number in range(low, high + 1))
     return numbers

@@ -89,6 +89,8 @@ def _expand(given: list[str], kind: str) -> str:
             raise ValueRefusedError(f'"{item}" is no item of {kind}')
         if item:
             items.extend([value] * min(int(times) if star else 1, _MOST))
+        if len(items) > _MOST:
+            raise ValueRefusedError(f"the list has more than {_MOST} items")
     if not items:
         raise ValueRefusedError(f"{kind} needs a list: {kind}:0,1")
     return ",".join(items)

@@ -76,7 +76,11 @@ def _read(text: str, position: int, parts: _Parts, clock: Clock) -> int:
             parts.time = (hour, 0, 0)
             return position + len(word)
     if found := _NOW.match(text, position):
-        moment = clock.local(timedelta(seconds=_delta(text, found)))
+        delta = _delta(text, found)
+        try:
+            moment = clock.local(timedelta(seconds=delta))
+        except OverflowError as exc:
+            raise _refusal(text, position) from exc
         parts.date = (moment.year, moment.month, moment.day)
         parts.time = (moment.hour, moment.minute, moment.second)
         return found.end()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .errors import ValueRefusedError
 
 LARGEST_INT = 2**31 - 1
+_MOST_SIZES = 1000
 _LEADING = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", re.ASCII)
 _UNITS = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0 * 1024}
 
@@ -101,7 +102,10 @@ def _node_count(text: str) -> int | None:
 def _sizes(text: str) -> set[int]:
     """Return the numbers of a list of numbers and ranges with steps, none where it is malformed."""
     sizes: set[int] = set()
-    for part in text.split(","):
+    parts = text.split(",")
+    if len(parts) > _MOST_SIZES:
+        return set()
+    for part in parts:
         found = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5})(?::([0-9]{1,5}))?)?", part, re.ASCII)
         if not found:
             return set()

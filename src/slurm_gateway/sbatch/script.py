@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LONGEST = 4 * 1024 * 1024
 """In bytes. Source: sbatch's own bound, and slurmctld's (SchedulerParameters, max_script_size)."""
 
+MOST_COMPONENTS = 128
+"""Of a heterogeneous job. Each costs as much to read as a job; nobody's is known to have a tenth of that."""
+
 DIRECTIVE = "#SBATCH"
 OLD_DIRECTIVE = "#SLURM"
 _FOREIGN = ("#PBS", "#BSUB")
@@ -109,6 +112,8 @@ def _directives(text: str) -> tuple[tuple[tuple[Word, ...], ...], tuple[str, ...
         if separator := starts_component(line, start):
             _refuse_rest(line, start + separator, number)
             components.append([])
+            if len(components) > MOST_COMPONENTS:
+                raise ScriptError(Place(number, 1), f"a job of more than {MOST_COMPONENTS} components is not taken")
             continue
         words = split(line, start, number)
         components[-1].extend(words.words)

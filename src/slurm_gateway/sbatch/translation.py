@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     Overrides = Sequence[tuple[str, str | int | bool | None]]
 
+# Slurm's texts end at a NUL, and what came behind it, such as a marker, would be lost; Python reads no such number.
+_UNFIT = re.compile(r"\0|[0-9]{1000}", re.ASCII)
+_MOST_NOTICES = 50
+_LONGEST_NOTICE = 500
 _ON = ("", "yes", "true")
 _OFF = ("no", "false", "0")
 
@@ -120,7 +125,15 @@ def translate(
         jobs[0]["argv"] = [submission.script_name or "sbatch", *submission.arguments]
     notices = [*script.notices, *(notice for request in requests for notice in request.notices)]
     notices += api_versions.shortcomings(version, release)
-    return Translation(version, tuple(jobs), tuple(dict.fromkeys(notices)))
+    return Translation(version, tuple(jobs), _readable(notices))
+
+
+def _readable(notices: Sequence[str]) -> tuple[str, ...]:
+    """Return no more notices than somebody reads, and than an answer holds: a script can make any number of them."""
+    distinct = [notice[:_LONGEST_NOTICE] for notice in dict.fromkeys(notices)]
+    if len(distinct) > _MOST_NOTICES:
+        distinct[_MOST_NOTICES:] = [f"and {len(distinct) - _MOST_NOTICES} more"]
+    return tuple(distinct)
 
 
 def _override(name: str, value: str | int | bool | None, release: Release) -> Given:
@@ -165,6 +178,9 @@ def _apply(request: Request, given: Given) -> None:
     option = given.option
     if option.refused:
         raise NotCarriedError(given.place, f"--{option.name}", option.refused)
+    if given.value is not None and (unfit := _UNFIT.search(given.value)):
+        what = "a NUL character" if unfit[0] == "\0" else "a number of a thousand digits"
+        raise OptionError(given.place, f"--{option.name}", f"Slurm can hold no value with {what}")
     if option.argument is Argument.NONE and given.value == "no":
         _reset(request, option)
         return

@@ -1,0 +1,190 @@
+"""What a job prints: read by offset as it grows, and whole when it ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import requests
+
+from . import backoff, refusals
+from .errors import NotFoundError
+from .transport import TIMEOUT, Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from .gateway import Gateway, Job
+
+NO_ROUTE = "this gateway has no output route: what the job prints is in its files on the cluster only"
+LONGEST_WAIT = 60.0
+"""Seconds for which an output may come in after its job's end."""
+
+_CHUNK = 1024 * 1024
+_TAIL = 16 * 1024
+_TRIES = 4
+_MOST_TASKS = 1000
+
+
+class NoOutputError(Exception):
+    """There is no output to be had; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an output. `offset` is where the next begins; `is_last` says that nothing comes after it."""
+
+    data: bytes
+    offset: int
+    is_last: bool
+    pause: float | None = None
+
+
+class Output:
+    """Outputs of a gateway's jobs. Every method raises NoOutputError where there is none to be had."""
+
+    def __init__(self, gateway: Gateway, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._given_up: set[str] = set()
+
+    def give_up(self, job_id: str) -> NoOutputError:
+        """Return the error for an output that does not come in; nobody waits for it again."""
+        self._given_up.add(job_id)
+        return NoOutputError(f"its output did not come in within {LONGEST_WAIT:.0f} s of its end")
+
+    def read(self, job_id: str, stream: str, offset: int) -> Piece:
+        """Return what comes after an offset, as far as it is there."""
+        answer = self._ask(job_id, (("stream", stream), ("offset", str(offset))))
+        pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
+        if answer.status_code == 503:
+            return Piece(b"", offset, is_last=False, pause=pause)
+        following = int(answer.headers.get("Output-Next-Offset", offset + len(answer.content)))
+        is_last = answer.headers.get("Output-Complete") == "true"
+        return Piece(answer.content, following, is_last, pause)
+
+    def copy(self, job_id: str, stream: str, to: BinaryIO, wait: Callable[[float], None]) -> None:
+        """Write what there is of an output: all of it, or as far as a running job has come."""
+        answer = self._patiently(job_id, (("stream", stream),), wait)
+        if answer.status_code == 302:
+            self._download(answer, to, wait)
+            return
+        to.write(answer.content)
+        offset = int(answer.headers.get("Output-Next-Offset", len(answer.content)))
+        while (piece := self.read(job_id, stream, offset)).data:
+            to.write(piece.data)
+            offset = piece.offset
+
+    def tail(self, job: Job, wait: Callable[[float], None]) -> bytes:
+        """Return the last bytes of what an ended job printed; none where there are none."""
+        try:
+            listed = self._listed(job["id"], wait)
+            if not listed["stdout"]:
+                return b""
+            return self.read(job["id"], "stdout", max(int(listed["stdout"]["size"]) - _TAIL, 0)).data
+        except NoOutputError:
+            return b""
+
+    def save(self, job: Job, directory: Path, wait: Callable[[float], None]) -> list[str]:
+        """Keep an ended job's output, and the files that it gave back, in a directory; return what is to be said of it.
+
+        Of an array each task's is kept, in a directory beside this one.
+        """
+        said = []
+        parts = [(job["id"], directory)]
+        streams = ("stdout",) if job["stdout"] == job["stderr"] else ("stdout", "stderr")
+        if job["tasks"]:
+            parts = [(f"{job['id']}_{task}", directory.parent / f"{job['id']}_{task}") for task in tasks(job)]
+        for job_id, place in parts:
+            try:
+                said += self._save(job_id, place, streams, wait)
+            except NoOutputError as exc:
+                said.append(f"not kept in {place}: {exc}")
+        return said
+
+    def _save(self, job_id: str, directory: Path, streams: Sequence[str], wait: Callable[[float], None]) -> list[str]:
+        listed = self._listed(job_id, wait)
+        wanted = [(stream, (("stream", stream),)) for stream in streams if listed[stream]]
+        wanted += [(f"files/{each['name']}", (("file", each["name"]),)) for each in listed["files"]]
+        for name, query in wanted:
+            place = _below(directory, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as file:
+                self._download(self._patiently(job_id, query, wait), file, wait)
+        problems = [f"{each.get('path') or each.get('name')}: {each.get('problem')}" for each in listed["problems"]]
+        return [*([f"kept in {directory}: {', '.join(name for name, _ in wanted)}"] if wanted else []), *problems]
+
+    def _listed(self, job_id: str, wait: Callable[[float], None]) -> dict[str, Any]:
+        found: dict[str, Any] = self._patiently(job_id, (("list", "true"),), wait).json()
+        return found
+
+    def _patiently(
+        self, job_id: str, query: tuple[tuple[str, str], ...], wait: Callable[[float], None]
+    ) -> requests.Response:
+        """Return the answer once an ended job's output has come in."""
+        deadline = self._clock() + LONGEST_WAIT
+        while (answer := self._ask(job_id, query)).status_code == 503:
+            pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time()) or backoff.FIRST
+            if self._clock() + pause > deadline or job_id in self._given_up:
+                raise self.give_up(job_id)
+            wait(pause)
+        return answer
+
+    def _ask(self, job_id: str, query: tuple[tuple[str, str], ...]) -> requests.Response:
+        try:
+            return self._gateway.ask(
+                Call("GET", f"/jobs/{job_id}/output", query), f"give the output of job {job_id}", (200, 302, 503)
+            )
+        except NotFoundError as exc:
+            raise NoOutputError(NO_ROUTE if exc.problem == {"message": "Not Found"} else refusals.short(exc)) from exc
+
+    def _download(self, answer: requests.Response, to: BinaryIO, wait: Callable[[float], None]) -> None:
+        """Copy what a presigned URL gives, going on where it broke off. Nobody is told the URL, which is a key."""
+        url, size = answer.headers["Location"], int(answer.json()["size"])
+        done = 0
+        pauses = backoff.delays()
+        for left in reversed(range(_TRIES)):
+            try:
+                for chunk in _fetched(url, done):
+                    to.write(chunk)
+                    done += len(chunk)
+            except requests.RequestException as exc:
+                if not left:
+                    raise NoOutputError(f"the download broke off ({type(exc).__name__})") from None
+            if done == size:
+                return
+            wait(next(pauses))
+        raise NoOutputError(f"the download gave {done} of {size} bytes")
+
+
+def tasks(job: Job) -> Iterator[int]:
+    """Give the numbers of an array's tasks, from Slurm's way to write them: `0,2-6:2`."""
+    count = 0
+    for piece in str(job["tasks"]).partition("%")[0].strip("[]").split(","):
+        bounds, _, step = piece.partition(":")
+        first, _, last = bounds.partition("-")
+        if not (first.isdigit() and (last or first).isdigit()):
+            return  # Slurm cut a long list short
+        for task in range(int(first), int(last or first) + 1, int(step or 1)):
+            count += 1
+            if count > _MOST_TASKS:
+                return
+            yield task
+
+
+def _fetched(url: str, offset: int) -> Iterator[bytes]:
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
+    with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True) as answer:
+        answer.raise_for_status()
+        yield from answer.iter_content(_CHUNK)
+
+
+def _below(directory: Path, name: str) -> Path:
+    """Return the place of a file whose name somebody else chose: it is below the directory, or nowhere."""
+    parts = PurePosixPath(name).parts
+    if not parts or any(part in {"/", "..", "."} or "\\" in part or ":" in part for part in parts):
+        raise NoOutputError(f"{name!r} is no name of a file below {directory}")
+    return directory.joinpath(*parts)

@@ -1,0 +1,164 @@
+"""Requests that outlast a gateway in trouble.
+
+One place decides what is tried again, how soon, and for how long; and turns what is left into this package's errors.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from . import backoff, refusals
+from .errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TIMEOUT = (10.0, 40.0)
+"""Seconds to connect, and to the next byte of an answer. API Gateway itself gives up after 30."""
+
+# A submit that is not settled: another request with its key is sending it, or Slurm did not answer.
+_UNSETTLED = ("submit-in-progress", "submit-outcome-unknown")
+# Not trouble: an ended job's output takes a moment to come in, and whoever wants it knows how long to wait.
+_ON_ITS_WAY = "output-not-there-yet"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `body` is bytes; `repeatable` says whether sending it twice does what sending it once does."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+
+class Transport:
+    """Sends requests to one gateway, from any number of threads.
+
+    `patience` is how many seconds a request is tried again in all. `notify` is told, in a sentence, that something is
+    tried again; `wait` sleeps and may raise, to end it all.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: float,
+        connections: int = 8,
+        notify: Callable[[str], None] = lambda _: None,
+        wait: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.patience = patience
+        self._notify = notify
+        self._wait = wait
+        self._clock = clock
+        self._session = requests.Session()
+        # A line of ~/.netrc would put an Authorization header beside Slurm's: slurmrestd refuses the pair.
+        self._session.auth = lambda prepared: prepared
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, adapter)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(
+        self, call: Call, sign: Callable[[Call], Mapping[str, str]], *, patience: float | None = None
+    ) -> requests.Response:
+        """Return the answer to a request: any but those that are worth another try. Raises UnreachableError.
+
+        `sign` gives the headers that say who asks; it is asked again for each try, since signatures and tokens age.
+        `patience` is this request's own, in seconds.
+        """
+        pauses = backoff.delays()
+        patience = self.patience if patience is None else patience
+        deadline = self._clock() + patience
+        while True:
+            headers = sign(call)
+            answer, trouble = self._once(call, headers)
+            pause = next(pauses)
+            if answer is not None:
+                if not _is_worth_another_try(answer):
+                    return answer
+                trouble = refusals.sentence(answer)
+                asked = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
+                pause = max(pause, asked or 0.0)
+            if not call.repeatable or self._clock() + pause > deadline:
+                raise self._gave_up(call, trouble, answer, patience)
+            self._notify(f"{trouble} Trying again for up to {duration(deadline - self._clock())}.")
+            self._wait(pause)
+
+    def _once(self, call: Call, headers: Mapping[str, str]) -> tuple[requests.Response | None, str]:
+        try:
+            return self._session.request(
+                call.method,
+                self.url + call.path,
+                params=list(call.query) or None,
+                data=call.body,
+                headers={**call.headers, **headers},
+                timeout=TIMEOUT,
+                # A token goes to the gateway and nowhere else.
+                allow_redirects=False,
+            ), ""
+        except requests.exceptions.SSLError as exc:
+            raise UnreachableError(
+                f"{self.url} has no certificate that this machine trusts.",
+                means=str(exc),
+                todo="Check the address, the clock, and REQUESTS_CA_BUNDLE if your organisation has a CA of its own.",
+            ) from exc
+        except requests.exceptions.Timeout:
+            return None, "The gateway did not answer in time."
+        except requests.exceptions.ConnectionError as exc:
+            return None, f"The gateway cannot be reached: {_reason(exc)}."
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+            return None, "The gateway's answer broke off."
+
+    def _gave_up(self, call: Call, trouble: str, answer: requests.Response | None, patience: float) -> UnreachableError:
+        submit = call.method == "POST" and call.path == "/jobs"
+        if call.repeatable:
+            happened = f"No usable answer from {self.url} within {duration(patience)}. The last one: {trouble}"
+        else:
+            happened = f"{trouble}"
+        request_id = answer.headers.get("apigw-requestid") if answer is not None else None
+        means = "The gateway or Slurm behind it is down, or the way to it is."
+        if submit:
+            means += " Whether the job exists is not known; the same command with the same key finds out."
+        elif not call.repeatable:
+            means += " Whether it was done is not known: look before you repeat it."
+        todo = f"Check {self.url}/health"
+        todo += f", or ask an operator about request {request_id}." if request_id else " and SLURM_GATEWAY_URL."
+        return UnreachableError(happened, means=means, todo=todo)
+
+
+def _is_worth_another_try(answer: requests.Response) -> bool:
+    if answer.status_code == 429 or answer.status_code >= 500:
+        return refusals.kind(answer) != _ON_ITS_WAY
+    return answer.status_code == 409 and refusals.kind(answer) in _UNSETTLED
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as people say it: `45 s`, `15 min`."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _reason(exc: BaseException) -> str:
+    """Return the system's own words for why a connection failed."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "its name has no address"
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+    return "the connection failed"

@@ -1,0 +1,206 @@
+"""Watching jobs to their end: what they print, what changes, and what to do when the watcher is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING
+
+from . import ci, exit_status, times
+from .errors import AuthenticationError, ClientError, Interrupt, InterruptedWaitError, UnreachableError
+from .following import Follower, follow
+from .output import Output
+from .parallel import in_parallel
+from .screen import reason_of, state_of, style_of
+from .waiting import Waiting, is_final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from .gateway import Gateway, Job
+    from .interrupts import Stop
+    from .screen import Screen
+
+_TICK = 1.0  # seconds between two updates of the line that shows how long it takes
+_SHOWN = 20  # ids that a sentence has at most
+_LAST_WORDS = 30.0  # seconds a cancel is tried for when the runner is about to end this process
+
+
+class Watch:
+    """How jobs are watched. `follow` prints what they print, `output_dir` keeps it."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        stop: Stop,
+        *,
+        follow: bool = False,
+        output_dir: Path | None = None,
+        cancel_on_interrupt: bool = False,
+        outputs_file: Path | None = None,
+        summary_file: Path | None = None,
+        as_json: bool = False,
+    ) -> None:
+        self._screen = screen
+        self._stop = stop
+        self._follow = follow
+        self._output_dir = output_dir
+        self._cancel = cancel_on_interrupt
+        self._outputs_file = outputs_file
+        self._summary_file = summary_file
+        self._as_json = as_json
+        self._shown: dict[str, Job] = {}
+        self._over_at_first: set[str] = set()
+
+    def run(self, gateway: Gateway, job_ids: Sequence[str], *, joined: Collection[str] = ()) -> int:
+        """Watch jobs to their end, and return the exit status. An interruption ends it as `interrupted` says.
+
+        `joined` are those that an earlier submit made, and which may have ended long ago.
+        """
+        waiting = Waiting(gateway.read, job_ids, changed=self._changed)
+        output = Output(gateway)
+        try:
+            jobs = self._watch(output, waiting, job_ids)
+        except Interrupt as exc:
+            return self.interrupted(gateway, exc, waiting.unfinished())
+        except (AuthenticationError, UnreachableError) as exc:
+            raise _with_way_back(exc, waiting.unfinished()) from exc
+        finally:
+            self._screen.end_progress()
+        status = exit_status.of_jobs(list(jobs))
+        for job_id in joined:
+            if job_id in self._over_at_first and exit_status.of_job(self._shown[job_id]):
+                self._screen.note(
+                    f"job {job_id} had ended before this command began. For a new job: another --idempotency-key.",
+                    "yellow",
+                )
+        self.report(gateway, jobs, status, output)
+        return status
+
+    def interrupted(
+        self, gateway: Gateway, exc: Interrupt, job_ids: Sequence[str], *, unsettled: Sequence[str] = ()
+    ) -> int:
+        """Ask what to do with the jobs, or cancel them where that was said; raises InterruptedWaitError.
+
+        `unsettled` are the keys of submits that were under way: what became of them is not known.
+        """
+        self._screen.end_progress()
+        cancel = bool(job_ids) and self._cancel
+        if job_ids and not self._cancel and exc.number == signal.SIGINT and sys.stdin.isatty() and self._screen.is_live:
+            try:
+                cancel = self._screen.ask(f"\nInterrupted; {_names(job_ids)} not over. Cancel?")
+            except Interrupt:
+                cancel = False
+        failed = _cancel_all(gateway, job_ids) if cancel else []
+        left = failed if cancel else list(job_ids)
+        said = ["Interrupted."]
+        if cancel and (cancelled := [job_id for job_id in job_ids if job_id not in failed]):
+            said.append(f"Cancelled {_names(cancelled)}.")
+        if failed:
+            said.append(f"It failed for {_names(failed)}.")
+        elif left:
+            said.append(f"Not cancelled: {_names(left)}.")
+        if unsettled:
+            said.append("Submits were under way: what became of them is not known.")
+        todo = f"slurm-gateway wait {' '.join(left[:_SHOWN])}" if left else ""
+        if len(unsettled) == 1:
+            todo = f"Find out, and join the job: the same command with --idempotency-key {unsettled[0]}"
+        elif unsettled:
+            todo = "slurm-gateway jobs"
+        raise InterruptedWaitError(" ".join(said), signal=exc.number, todo=todo)
+
+    def _watch(self, output: Output, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
+        stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
+        followers = [
+            Follower(output, job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
+            for job_id in (job_ids if self._follow else ())
+        ]
+        with ci.unheeded(stream, os.environ) if followers else nullcontext():
+            for follower in follow(waiting, followers, lambda pause: self._tick(waiting, pause), self._stop.wait):
+                if follower.trouble:
+                    self._screen.note(f"job {follower.job_id}: {follower.trouble}", "yellow")
+        return waiting.ended()
+
+    def _tick(self, waiting: Waiting, pause: float) -> None:
+        """Sleep, with the time it takes on the screen."""
+        while pause > 0 and not waiting.is_over():
+            if not self._follow:
+                self._screen.progress(self._status(waiting))
+            nap = min(pause, _TICK) if self._screen.is_live and not self._follow else pause
+            self._stop.wait(nap)
+            pause -= nap
+
+    def _status(self, waiting: Waiting) -> str:
+        left = waiting.unfinished()
+        if len(left) == 1 and (job := self._shown.get(left[0])):
+            return f"job {left[0]} {state_of(job)} {reason_of(job)} {times.span(job)}".rstrip()
+        return f"{len(left)} jobs not ended"
+
+    def _changed(self, job: Job) -> None:
+        before = self._shown.get(job["id"])
+        if before is None and is_final(job):
+            self._over_at_first.add(job["id"])
+        self._shown[job["id"]] = job
+        if before is not None and state_of(before) == state_of(job):
+            return
+        where = f" on {job['node_list']}" if job["node_list"] else f" {reason_of(job)}".rstrip()
+        ran = f" after {times.span(job)}" if job["end_time"] and job["start_time"] else ""
+        self._screen.note(f"job {job['id']} {state_of(job)}{where}{ran}{_ended_by(job)}", style_of(job["state"]))
+
+    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None, output: Output | None = None) -> None:
+        """Keep what is to be kept of jobs. `status` is None where they were not waited for."""
+        from . import reports
+
+        output = output or Output(gateway)
+        ended = [job for job in jobs if is_final(job)]
+        if self._output_dir is not None:
+            for job in ended:
+                for said in output.save(job, self._output_dir / job["id"], self._stop.wait):
+                    self._screen.note(f"job {job['id']}: {said}")
+        if self._outputs_file is not None:
+            reports.write_outputs(self._outputs_file, jobs, status)
+        if self._summary_file is not None:
+            tails = {job["id"]: reports.tail(output.tail(job, self._stop.wait)) for job in ended[:_TAILS]}
+            reports.write_summary(self._summary_file, jobs, tails, gateway.url)
+        if self._as_json and status is not None:
+            self._screen.json(list(jobs) if len(jobs) > 1 else jobs[0])
+
+
+_TAILS = 20  # more would hide what is wrong
+
+
+def _ended_by(job: Job) -> str:
+    if job["signal"]:
+        return f", signal {job['signal']}"
+    return f", exit code {job['exit_code']}" if job["exit_code"] else ""
+
+
+def _cancel_all(gateway: Gateway, job_ids: Sequence[str]) -> list[str]:
+    """Cancel jobs with what time there is; return those that are not cancelled."""
+    failed = list(job_ids)
+
+    def cancel(job_id: str) -> None:
+        with suppress(ClientError):
+            last.cancel(job_id)
+            failed.remove(job_id)
+
+    with gateway.hurried(_LAST_WORDS) as last, suppress(Interrupt):
+        in_parallel(cancel, job_ids, 8)
+    return failed
+
+
+def _with_way_back(exc: ClientError, job_ids: Sequence[str]) -> ClientError:
+    """Return the same error, which also says that the jobs go on and how to come back to them."""
+    if not job_ids:
+        return exc
+    means = f"{exc.means} It does not touch {_names(job_ids)}."
+    todo = f"{exc.todo} Then: slurm-gateway wait {' '.join(job_ids[:_SHOWN])}"
+    return type(exc)(exc.happened, means=means.strip(), todo=todo.strip())
+
+
+def _names(job_ids: Sequence[str]) -> str:
+    names = ", ".join(job_ids[:_SHOWN]) + (f" and {len(job_ids) - _SHOWN} more" if len(job_ids) > _SHOWN else "")
+    return f"job {names}" if len(job_ids) == 1 else f"jobs {names}"

@@ -1,0 +1,218 @@
+"""The ended jobs whose output is to be collected, from the spool directory, several at a time and each user in turn.
+
+A file stays in the spool until nothing is left to do for it, so that a service that is killed begins again where it
+was. A compute node may write what it holds back up to half a minute after its job ended: the files are looked at again
+then, and collected again if they differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import job_end, output_event
+from .job_user import UnknownUserError
+from .reading import Item, ReadFile, ReadingError
+from .slurm_job import SlurmError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from .collection import Collector, Plan
+    from .job_end import JobEnd
+    from .output_event import OutputEvents
+    from .reading import FileReading
+
+_logger = logging.getLogger(__name__)
+_PERIOD = 0.3
+_WORKERS = 8
+# So that whoever's files come slowly holds up no other.
+_WORKERS_A_USER = 5
+# Seconds after a collection at which the files are looked at again; sooner where one was not there yet.
+_AGAIN = (10.0, 35.0)
+_AGAIN_MISSING = (1.5, 3.0, 6.0, 15.0, 35.0)
+# A look starts a child, whatever it looks at.
+_MOST_LOOKS = 50
+_LONGEST_PAUSE = 60.0
+# What a user does to the child, or to the files, is tried no more often than this.
+_MOST_FAILED_READINGS = 4
+# Later Slurm has forgotten the job, and its files are no longer what they were.
+_OLDEST = 3 * 24 * 3600
+
+
+@dataclass
+class _Work:
+    """One file of the spool. `due` and `collected_at` are by the monotonic clock."""
+
+    file: Path
+    end: JobEnd
+    due: float = 0.0
+    failures: int = 0
+    failed_readings: int = 0
+    plan: Plan | None = None
+    states: set[tuple[str, int, int, int]] = field(default_factory=set)
+    collected_at: float = 0.0
+    again: deque[float] = field(default_factory=deque)
+    has_changed: bool = False
+    untold: dict[str, Any] | None = None
+
+    def is_look(self) -> bool:
+        """Tell whether what is next is to look whether the files are still as they were."""
+        return bool(self.collected_at) and not self.has_changed and self.untold is None
+
+    def is_done(self) -> bool:
+        """Tell whether nothing is left to do."""
+        return self.is_look() and not self.again
+
+
+class Ends:
+    """Works the spool off."""
+
+    def __init__(self, spool: Path, collector: Collector, reading: FileReading, events: OutputEvents) -> None:
+        self._spool = spool
+        self._collector = collector
+        self._reading = reading
+        self._events = events
+        self._work: dict[str, _Work] = {}
+        self._running: list[tuple[list[_Work], Future[None]]] = []
+        self._one_is_done = threading.Event()
+
+    def run(self, ending: threading.Event) -> None:
+        """Work until `ending` is set."""
+        looked_at = 0.0
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="collect") as pool:
+            while not ending.is_set():
+                self._one_is_done.clear()
+                if time.monotonic() - looked_at >= _PERIOD:
+                    looked_at = time.monotonic()
+                    self._take_note()
+                self._reap()
+                self._start(pool)
+                self._one_is_done.wait(_PERIOD)
+
+    def _take_note(self) -> None:
+        """Take note of new files."""
+        for file in sorted(self._spool.glob("*.json")):
+            if file.name in self._work or file.name.startswith("."):
+                continue
+            try:
+                self._work[file.name] = _Work(file, job_end.read(file))
+            except job_end.JobEndError as exc:
+                _logger.error("%s; it is put aside", exc)
+                file.rename(file.with_suffix(".bad"))
+            except FileNotFoundError:
+                continue
+
+    def _reap(self) -> None:
+        for works, future in [each for each in self._running if each[1].done()]:
+            self._running.remove((works, future))
+            error = future.exception()
+            for work in works:
+                if error is not None:
+                    self._failed(work, error)
+                if work.is_done():
+                    work.file.unlink(missing_ok=True)
+                    del self._work[work.file.name]
+
+    def _failed(self, work: _Work, error: BaseException) -> None:
+        work.failures += 1
+        work.failed_readings += isinstance(error, ReadingError)
+        pause = min(2.0 ** min(work.failures, 6), _LONGEST_PAUSE)
+        work.due = time.monotonic() + pause
+        if work.is_look() and work.failed_readings >= _MOST_FAILED_READINGS:
+            work.again.clear()
+        known = isinstance(error, (SlurmError, ReadingError, ClientError, BotoCoreError))
+        _logger.log(
+            logging.WARNING if known else logging.ERROR,
+            "the output of job %s of %s is tried again in %.0f s: %s", work.end.id, work.end.user, pause, error,
+            exc_info=None if known else error,
+        )  # fmt: skip
+
+    def _start(self, pool: ThreadPoolExecutor) -> None:
+        now = time.monotonic()
+        taken = {work.file.name for works, _ in self._running for work in works}
+        busy = Counter(works[0].end.user for works, _ in self._running)
+        due = [work for name, work in self._work.items() if work.due <= now and name not in taken]
+        # Looking again waits for what may still be in time.
+        due.sort(key=lambda each: (each.is_look(), each.failures, each.due))
+        while due and len(self._running) < _WORKERS:
+            work = due.pop(0)
+            user = work.end.user
+            if busy[user] >= _WORKERS_A_USER:
+                continue
+            busy[user] += 1
+            works = [work]
+            if work.is_look():
+                works += [each for each in due if each.is_look() and each.end.user == user][: _MOST_LOOKS - 1]
+                due = [each for each in due if each not in works]
+            future = pool.submit(self._look if work.is_look() else self._bring, works)
+            self._running.append((works, future))
+            future.add_done_callback(lambda _: self._one_is_done.set())
+
+    def _bring(self, works: list[_Work]) -> None:
+        """Collect an end's output, unless only its event is left to be sent."""
+        for work in works:
+            if work.untold is None:
+                self._collect(work)
+            if work.untold is not None:
+                self._events.send(work.untold)
+                work.untold = None
+            work.failures = 0
+            _set_due(work)
+
+    def _look(self, works: list[_Work]) -> None:
+        """Look whether files of one user's jobs are still as they were."""
+        owners, items = [], []
+        for group, work in enumerate(works):
+            for item in work.plan.items if work.plan else ():
+                owners.append(work)
+                items.append(Item(item.path, item.pattern, item.base, group=group))
+        seen: dict[str, set[tuple[str, int, int, int]]] = {work.file.name: set() for work in works}
+        user = works[0].plan.user if works[0].plan else None
+        if user is not None:
+            for event in self._reading.read(user, items, 0):
+                if isinstance(event, ReadFile):
+                    seen[owners[event.item].file.name].add(event.state())
+        for work in works:
+            work.failures = 0
+            work.again.popleft()
+            work.has_changed = seen[work.file.name] != work.states
+            _set_due(work)
+
+    def _collect(self, work: _Work) -> None:
+        problem = ""
+        if time.time() - work.end.ended_at > _OLDEST:
+            problem = "too-late"
+        elif work.failed_readings >= _MOST_FAILED_READINGS:
+            problem = "failed: the files could not be read"
+        plan = None
+        if not problem:
+            try:
+                plan = self._collector.plan(work.end)
+            except UnknownUserError as exc:
+                problem = f"failed: {exc}"
+        is_first = not work.collected_at
+        if plan is None:
+            manifest = self._collector.give_up(work.end, problem)
+            work.again = deque()
+        else:
+            manifest, found = self._collector.collect(work.end, plan)
+            work.plan, work.states = plan, found.states
+            if is_first and plan.items:
+                work.again = deque(_AGAIN_MISSING if found.missing else _AGAIN)
+        work.has_changed = False
+        work.untold = output_event.detail(manifest)
+        if is_first:
+            work.collected_at = time.monotonic()
+
+
+def _set_due(work: _Work) -> None:
+    work.due = 0.0 if work.has_changed or not work.again else work.collected_at + work.again[0]

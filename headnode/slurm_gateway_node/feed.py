@@ -1,0 +1,171 @@
+"""The feed service: python -m slurm_gateway_node.feed, started by slurm-gateway-feed.service."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import aws, logs
+from .heartbeat import Heart
+from .journal import Journal
+from .sender import Sender
+from .settings import ENDS_DIRECTORY, STATE_DIRECTORY, Settings, SettingsError
+from .slurm_queue import QueueError, SlurmQueue, chunks
+from .store import Store
+from .tracker import JOURNAL_GRACE, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DATABASE = STATE_DIRECTORY / "feed" / "feed.db"
+_JOURNAL_PERIOD = 0.25
+_QUEUE_PERIOD = 2.0
+_JOBS_AT_ONCE = 500
+_ACCOUNTS_PERIOD = 10.0
+# Seconds until the end of a job is told as UNKNOWN that is in the queue no more, where slurmdbd has no end of it.
+_GIVE_UP = {True: 300.0, False: 30.0}
+_FORGET_PERIOD = 3600.0
+_FORGET_AFTER = 24 * 3600.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Feed:
+    """Asks Slurm in turns and hands what it says to the tracker."""
+
+    def __init__(self, settings: Settings, store: Store, tracker: Tracker, journal: Journal, queue: SlurmQueue) -> None:
+        self._settings = settings
+        self._store = store
+        self._tracker = tracker
+        self._journal = journal
+        self._queue = queue
+        self._next_accounts = 0.0
+        self._next_forget = 0.0
+        self._is_answered = True
+        self.queue_seen_at = time.time()
+
+    def read_journal(self) -> None:
+        """Take all that the journal has."""
+        while True:
+            entries, place = self._journal.read(self._store.place())
+            if place == self._store.place():
+                return
+            self._tracker.on_journal(entries, place)
+
+    def look_at_queue(self) -> None:
+        """Look at the queue, and into slurmdbd for what is in it no more."""
+        try:
+            self._look()
+        except QueueError as exc:
+            if self._is_answered:
+                _logger.warning("Slurm's queue cannot be seen: %s", exc)
+            self._is_answered = False
+            return
+        if not self._is_answered:
+            _logger.info("Slurm's queue is seen again")
+        self._is_answered = True
+        self.queue_seen_at = time.time()
+
+    def _look(self) -> None:
+        asked_at, states = self._queue.states()
+        # What ended before the queue was asked is in the journal by now.
+        self.read_journal()
+        for numbers in chunks(self._tracker.on_states(asked_at, states), _JOBS_AT_ONCE):
+            jobs_asked_at, found = self._queue.jobs(numbers)
+            self._tracker.on_jobs(jobs_asked_at, found)
+            self.read_journal()
+        self._tracker.shown(states)
+        self._look_for_missing()
+
+    def _look_for_missing(self) -> None:
+        missing = self._tracker.missing(2 * JOURNAL_GRACE)
+        if not missing or time.monotonic() < self._next_accounts:
+            return
+        self._next_accounts = time.monotonic() + _ACCOUNTS_PERIOD
+        late = self._tracker.missing(_GIVE_UP[self._settings.accounting])
+        for numbers in chunks(missing.values()):
+            accounts = self._queue.accounts(numbers) if self._settings.accounting else []
+            wanted = [part_id for part_id, number in missing.items() if number in set(numbers)]
+            self._tracker.on_accounts([each for each in wanted if each not in late], accounts, last_chance=False)
+            self._tracker.on_accounts([each for each in wanted if each in late], accounts, last_chance=True)
+
+    def forget(self) -> None:
+        """Once an hour, forget what ended a day ago."""
+        if time.monotonic() >= self._next_forget:
+            self._next_forget = time.monotonic() + _FORGET_PERIOD
+            self._tracker.forget(time.time() - _FORGET_AFTER)
+            self._journal.forget(self._store.place())
+
+    def lag(self) -> tuple[float, int]:
+        """Return how many seconds old the oldest thing is that is yet to be told, and how many events wait."""
+        waiting, since = self._store.outbox()
+        unsent = time.time() - since if since else 0.0
+        unseen = max(0.0, time.time() - self.queue_seen_at - 2 * _QUEUE_PERIOD)
+        return max(unsent, unseen, self._journal.unread(self._store.place())), waiting
+
+
+def write_end(directory: Path, detail: Mapping[str, Any]) -> None:
+    """Leave the end of a job for the files service: whole, or not at all."""
+    path = directory / f"{detail['event_id']}.json"
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(detail), encoding="utf-8")
+    new.rename(path)
+
+
+def main() -> int:
+    """Run until SIGTERM; return the exit status."""
+    logs.configure()
+    try:
+        settings = Settings.from_environ(os.environ)
+    except SettingsError as exc:
+        _logger.error("%s", exc)
+        return 1
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    store = Store(DATABASE)
+    tracker = Tracker(store, settings.cluster, ended=lambda detail: write_end(ENDS_DIRECTORY, detail))
+    feed = Feed(settings, store, tracker, Journal(), SlurmQueue())
+    events = aws.client("events", settings.region)
+    sender = Sender(events, settings.event_bus, lambda: Store(DATABASE), ending)
+    heart = Heart(events, settings, ending)
+    # What a thread dies of ends the service, and systemd starts it again.
+    for work in (sender.run, heart.run):
+        threading.Thread(target=_or_die, args=(work,), daemon=True).start()
+    _run(feed, sender, heart, ending)
+    return 0
+
+
+def _run(feed: Feed, sender: Sender, heart: Heart, ending: threading.Event) -> None:
+    feed.read_journal()
+    next_look = 0.0
+    while not ending.is_set():
+        feed.read_journal()
+        if time.monotonic() >= next_look:
+            begin = time.monotonic()
+            feed.look_at_queue()
+            # However long Slurm took, most of the time it is left alone.
+            next_look = begin + max(_QUEUE_PERIOD, 3 * (time.monotonic() - begin))
+        feed.forget()
+        heart.lag = feed.lag()
+        sender.wake()
+        ending.wait(_JOURNAL_PERIOD)
+
+
+def _or_die(work: Any) -> None:  # noqa: ANN401 - a thread's target
+    try:
+        work()
+    except BaseException:
+        _logger.exception("ended by an unexpected error")
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The function that keeps what the head node tells: its kinds of events, with this environment's settings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import aws, heartbeat, job_event, logs, metrics, output_facts
+from .errors import EventNotValidError
+from .heartbeat import HeartbeatTable
+from .job_table import JobTable
+from .recording import Recording
+from .settings import RecorderSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def build(environ: Mapping[str, str]) -> Recording:
+    """Return the function for an environment; SettingsError if that is wrong."""
+    settings = RecorderSettings.from_environ(environ)
+    logs.configure(settings.log_level)
+    dynamodb = aws.client(aws.session(), "dynamodb")
+    jobs = JobTable(dynamodb, settings.jobs_table, cluster=settings.cluster_name, keep_days=settings.job_record_days)
+    heartbeats = HeartbeatTable(dynamodb, settings.heartbeats_table)
+
+    def of_this_cluster(name: object) -> None:
+        if name != settings.cluster_name:
+            raise EventNotValidError(f"cluster is {name!r:.50}; ClusterName of the template is {settings.cluster_name}")
+
+    def record_job(detail: Mapping[str, Any]) -> None:
+        told = job_event.read(detail)
+        of_this_cluster(told.job["cluster"])
+        jobs.tell(told.job, seen_at=told.seen_at, submitted=told.submitted)
+
+    def record_heartbeat(detail: Mapping[str, Any]) -> None:
+        beat = heartbeat.read(detail)
+        of_this_cluster(beat.cluster)
+        heartbeats.keep(beat)
+        metrics.emit({"FeedLag": beat.lag_seconds}, heartbeat=beat.time)
+
+    def record_output(detail: Mapping[str, Any]) -> None:
+        told = output_facts.read(detail)
+        of_this_cluster(told.cluster)
+        jobs.tell_output(told)
+
+    return Recording(
+        {
+            job_event.DETAIL_TYPE: record_job,
+            heartbeat.DETAIL_TYPE: record_heartbeat,
+            output_facts.DETAIL_TYPE: record_output,
+        }
+    )
+
+
+handler = build(os.environ)

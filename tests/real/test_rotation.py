@@ -1,0 +1,88 @@
+"""A rotation of the signing key under load, and an emergency drop: twenty at full length are in `make soak`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from bench.rotations import Clients, put_back, rotate, rotation
+from slurm_gateway.rotation import Rotation
+from tests.real.conftest import NATIVE_VERSION, Stack, wait_for
+from tests.real.test_headnode import key_ids
+
+# The soak rotates on both releases.
+pytestmark = pytest.mark.any_release
+
+# A list of keys that is at most 25 s old, and an authorizer's answer that is at most 30 s old.
+DEAD_WITHIN = 60
+LIFESPAN = 20
+ROUTES = {
+    "/slurm": f"/slurm/{NATIVE_VERSION}/nodes/",
+    "/slurmdb": f"/slurmdb/{NATIVE_VERSION}/users/",
+    "/openapi": "/openapi/v3",
+    "/jobs": "/jobs",
+    "/jobs/{id}": "/jobs/99999999",
+    "/jobs/openapi.json": "/jobs/openapi.json",
+    "/scripts/{sha256}": "/scripts/" + "0" * 64,
+}
+
+
+@pytest.fixture
+def walk(stack: Stack) -> Iterator[Rotation]:
+    """The stack's rotation; its own key is put back afterwards."""
+    yield rotation(settle=40, lifespan=LIFESPAN)
+    own = put_back()
+    wait_for(lambda: key_ids() == [own], "the head node to have the stack's own key", 30)
+    # Every function's list of keys is at most 25 s old.
+    stack._tokens.clear()
+    wait_for(lambda: usable(stack), "tokens of the stack's own key to be good", 40)
+
+
+def usable(stack: Stack) -> bool:
+    answer = stack.signed("alice", "POST", "/token")
+    if answer.status_code != 200:
+        return False
+    headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": answer.json()["token"]}
+    return get(stack, ROUTES["/slurm"], headers).status_code == 200
+
+
+def get(stack: Stack, path: str, headers: dict[str, str]) -> httpx.Response:
+    return stack.http.get(stack.api + path, headers=headers)
+
+
+def test_a_rotation_under_load_fails_no_request_and_a_dropped_keys_tokens_die_on_every_route(
+    stack: Stack, walk: Rotation
+) -> None:
+    with Clients(lifespan=LIFESPAN) as clients:
+        rotate(walk)
+    print(*clients.load.lines(), sep="\n")
+    assert clients.load.is_good(), clients.load.lines()
+    assert min(clients.load.requests[route] for route in ("/slurm submit", "/jobs submit", "/jobs read")) >= 20
+
+    headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": fresh(stack)}
+    assert {name: get(stack, path, headers).status_code for name, path in ROUTES.items()} == {
+        **dict.fromkeys(ROUTES, 200), "/jobs/{id}": 404, "/scripts/{sha256}": 404,
+    }  # fmt: skip
+
+    begin = time.monotonic()
+    walk.drop(walk.state().keys[0])
+    died: dict[str, float] = {}
+    # All are asked all the time, so that every cached answer is used to its end.
+    while len(died) < len(ROUTES):
+        for name, path in ROUTES.items():
+            if get(stack, path, headers).status_code == 403:
+                died.setdefault(name, time.monotonic() - begin)
+            else:
+                assert name not in died, f"{name} answers again"
+        assert time.monotonic() - begin < DEAD_WITHIN, died
+    print("a dropped key's token was refused after:", {name: f"{seconds:.1f} s" for name, seconds in died.items()})
+    wait_for(lambda: usable(stack), "tokens of the new key to be good", 60)
+
+
+def fresh(stack: Stack) -> str:
+    """Mint a token that lives long enough for what follows."""
+    token: str = stack.signed("alice", "POST", "/token", '{"lifespan": 600}').json()["token"]
+    return token

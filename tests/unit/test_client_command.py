@@ -1,0 +1,196 @@
+"""The command as a whole: what it imports, how it ends, and what it shows at which terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from gateway_stand_in import StandIn, gateway
+from slurm_gateway_client.command import COMMANDS, cli
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with gateway() as served:
+        yield served
+
+
+def run(*words: str, url: str = "", width: int | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own; with a width at a terminal, by script(1)."""
+    environ = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "LANG": "C.UTF-8", "HOME": "/nonexistent",
+        "SLURM_GATEWAY_URL": url, "SLURM_JWT": TOKEN, "TERM": "xterm", **more,
+    }  # fmt: skip
+    command = [sys.executable, "-c", "from slurm_gateway_client.command import main; main()", *words]
+    if width:
+        quoted = " ".join(f"'{word}'" for word in command)
+        command = ["script", "-qec", f"stty cols {width} rows 24; {quoted}", "/dev/null"]
+    return subprocess.run(
+        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+# A token of alice, signed by nobody, good until 2100: nothing here looks at the signature.
+TOKEN = "e30.eyJzdW4iOiAiYWxpY2UiLCAiZXhwIjogNDEwMjQ0NDgwMCwgImlhdCI6IDB9.x"
+
+
+def job(**more: Any) -> dict[str, Any]:
+    return {
+        "id": "12", "cluster": "c", "name": "a-rather-long-name-of-a-job.sh", "user": "alice", "account": "users",
+        "partition": "queue1", "state": "RUNNING", "state_flags": [], "state_reason": None, "held": False,
+        "exit_code": None, "signal": None, "submit_time": "2026-11-21T10:00:00Z", "start_time": "2026-11-21T10:00:05Z",
+        "end_time": "2026-11-21T10:01:15Z", "time_limit": 600, "nodes": 1, "node_list": "queue1-dy-t3micro-1",
+        "cpus": 1, "working_directory": "/home/alice", "stdout": None, "stderr": None, "restarts": 0, "tasks": None,
+        "components": None, "script": None, "links": {"self": "/jobs/12"}, **more,
+    }  # fmt: skip
+
+
+def test_help_imports_neither_http_nor_aws_nor_tables() -> None:
+    code = (
+        "import sys\nfrom slurm_gateway_client.command import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'requests', 'urllib3', 'botocore', 'rich', 'ssl', 'hypothesis'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "client")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_help(name: str) -> None:
+    shown = CliRunner().invoke(cli, [name, "--help"], prog_name="slurm-gateway")
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.startswith(f"Usage: slurm-gateway {name}")
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_help_and_tables_fit_the_terminal(stand_in: StandIn, width: int, no_color: str) -> None:
+    stand_in.says(200, {"jobs": [job(), job(id="13", state="FAILED")], "next": None})
+    colour = {"NO_COLOR": no_color} if no_color else {}
+    for words in (["--help"], ["submit", "--help"], ["jobs"]):
+        shown = run(*words, url=stand_in.url, width=width, **colour).stdout
+        lines = ANSI.sub("", shown).splitlines()
+        assert lines, shown
+        assert max(len(line) for line in lines) <= width, shown
+    assert ("\x1b[36m" in shown) == (not no_color), repr(shown)
+    assert "12" in shown
+    assert ("2026-11-21" in shown) == (width == 200)
+
+
+def test_table_for_a_program_is_neither_cut_nor_coloured(stand_in: StandIn) -> None:
+    stand_in.says(200, {"jobs": [job()], "next": None})
+    shown = run("jobs", url=stand_in.url).stdout
+    assert "a-rather-long-name-of-a-job.sh" in shown
+    assert "\x1b" not in shown
+    assert "\x1b[36m" in run("jobs", "--color=always", url=stand_in.url).stdout
+
+
+def test_json_is_json(stand_in: StandIn) -> None:
+    stand_in.says(200, job())
+    assert json.loads(run("show", "12", "--json", url=stand_in.url).stdout) == job()
+
+
+def test_name_of_a_job_does_not_move_the_cursor(stand_in: StandIn) -> None:
+    stand_in.says(200, {"jobs": [job(name="\x1b[2Jgone")], "next": None})
+    assert "\x1b[2J" not in run("jobs", url=stand_in.url).stdout
+
+
+def test_page_after_page_is_read_up_to_the_limit(stand_in: StandIn) -> None:
+    stand_in.says(200, {"jobs": [job(id="3"), job(id="2")], "next": "abc"}).says(
+        200, {"jobs": [job(id="1")], "next": None}
+    )
+    shown = run("jobs", "--limit=3", "--state=running", url=stand_in.url).stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == ["3", "2", "1"]
+    assert [asked.path for asked in stand_in.asked] == [
+        "/jobs?state=running&limit=3", "/jobs?state=running&limit=1&cursor=abc",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "status", "said"),
+    [
+        (["jobs"], {"SLURM_GATEWAY_URL": ""}, 2, "where the gateway is"),
+        (["jobs", "--url=https://127.0.0.1:9"], {"SLURM_JWT": "nonsense"}, 247, "holds no Slurm token"),
+        (["jobs", "--patience=1"], {"SLURM_GATEWAY_URL": "http://127.0.0.1:9"}, 246, "connection refused"),
+        (["jobs"], {"SLURM_GATEWAY_URL": "http://api.example.org"}, 2, "without TLS"),
+        (["submit", "nowhere.sh"], {}, 2, "cannot be read"),
+        (["submit", "--tim", "3"], {}, 2, "--time-min"),
+        (["submit", "x.sh", "--idempotency-key=a b"], {}, 2, "idempotency key"),
+        (["submit", "x.sh"], {"SLURM_GATEWAY_OPTIONS": "'"}, 2, "SLURM_GATEWAY_OPTIONS cannot be read"),
+        (["nonsense"], {}, 2, "No such command"),
+        (["show"], {}, 2, "Missing argument"),
+    ],
+)
+def test_error_is_on_one_screen_with_what_to_do_and_no_traceback(
+    words: list[str], environ: dict[str, str], status: int, said: str
+) -> None:
+    done = run(*words, **environ)
+    assert done.returncode == status, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 24
+    assert done.stdout == ""
+    assert TOKEN not in done.stderr
+
+
+def test_closed_pipe_is_no_traceback(stand_in: StandIn) -> None:
+    stand_in.says(200, {"jobs": [job(id=str(number)) for number in range(500)], "next": None})
+    words = "python -c 'from slurm_gateway_client.command import main; main()' jobs --limit=500"
+    done = subprocess.run(
+        ["bash", "-c", f"{words.replace('python', sys.executable, 1)} | head -1"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "SLURM_GATEWAY_URL": stand_in.url,
+             "SLURM_JWT": TOKEN}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.startswith("ID")
+
+
+def test_script_name_options_arguments_and_key_reach_the_gateway(stand_in: StandIn, tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("#!/bin/sh\ntrue\n")
+    stand_in.says(201, job(notices=[]))
+    done = run("submit", str(script), "--time=10", "-Hn4", "--export=A", "--", "x", "y", url=stand_in.url, A="1")
+    assert done.stdout == f"Submitted job 12 ({script})\n"
+    [asked] = stand_in.asked
+    assert asked.path == "/jobs"
+    assert json.loads(asked.body) == {
+        "script": "#!/bin/sh\ntrue\n", "script_name": str(script), "arguments": ["x", "y"], "environment": {"A": "1"},
+        "options": {"time": "10", "hold": "", "ntasks": "4", "export": "A"},
+    }  # fmt: skip
+    assert asked.headers["Idempotency-Key"]
+
+
+def test_option_given_twice_goes_twice_as_on_a_command_line(stand_in: StandIn) -> None:
+    stand_in.says(201, job())
+    run("submit", "--wrap=true", "--time=1", "--time=2", "--parsable", url=stand_in.url)
+    assert stand_in.asked[0].path == "/jobs?wrap=true&time=1&time=2"
+
+
+def test_refused_script_does_not_keep_the_others_from_being_submitted(stand_in: StandIn, tmp_path: Path) -> None:
+    for name in ("a.sh", "b.sh", "c.sh"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n# {name}\n")
+    refusal = {
+        "type": "urn:slurm-gateway:problem:option-not-valid",
+        "title": "no",
+        "detail": "Line 2 is wrong",
+        "line": 2,
+    }
+    stand_in.says(201, job(id="1")).says(422, refusal).says(201, job(id="2"))
+    done = run("submit", "--parallel=1", *(str(tmp_path / name) for name in ("a.sh", "b.sh", "c.sh")), url=stand_in.url)
+    assert done.returncode == 248
+    assert [line.split()[2] for line in done.stdout.splitlines()] == ["1", "2"]
+    assert "Line 2 is wrong" in " ".join(done.stderr.split())

@@ -1,0 +1,164 @@
+"""What the client tries again, how soon, for how long, and what it says when it gives up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gateway_stand_in import StandIn, gateway
+from slurm_gateway_client import backoff, refusals
+from slurm_gateway_client.errors import UnreachableError
+from slurm_gateway_client.transport import Call, Transport
+
+READ = Call("GET", "/jobs/1")
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with gateway() as served:
+        yield served
+
+
+class Time:
+    """A clock that sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def wait(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def clock(self) -> float:
+        return self.now
+
+
+def send(stand_in: StandIn, call: Call = READ, patience: float = 900, at: Time | None = None) -> Any:
+    at = at or Time()
+    transport = Transport(stand_in.url, patience=patience, wait=at.wait, clock=at.clock)
+    return transport.send(call, lambda _: {"X-SLURM-USER-NAME": "alice"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, {"message": "Internal Server Error"}),
+        (502, b"<html>"),
+        (503, {"message": "Service Unavailable"}),
+        (504, {"message": "Endpoint request timed out"}),
+        (429, {"message": "Too Many Requests"}),
+        (409, {"type": "urn:slurm-gateway:problem:submit-in-progress", "detail": "wait"}),
+        (409, {"type": "urn:slurm-gateway:problem:submit-outcome-unknown", "detail": "wait"}),
+    ],
+)
+def test_trouble_that_passes_is_waited_out(stand_in: StandIn, status: int, body: Any) -> None:
+    stand_in.says(status, body).says(status, body).says(200, {"id": "1"})
+    assert send(stand_in).json() == {"id": "1"}
+    assert len(stand_in.asked) == 3
+
+
+@pytest.mark.parametrize("status", [200, 201, 304, 400, 401, 403, 404, 409, 413, 422])
+def test_other_answers_are_final(stand_in: StandIn, status: int) -> None:
+    stand_in.says(status, {"message": "as it is"})
+    assert send(stand_in).status_code == status
+    assert len(stand_in.asked) == 1
+
+
+def test_retry_after_is_waited_for_at_least(stand_in: StandIn) -> None:
+    at = Time()
+    stand_in.says(503, b"", Retry_After="17").says(200)
+    send(stand_in, at=at)
+    assert at.slept == [17.0]
+
+
+def test_delays_grow_and_end_at_a_limit() -> None:
+    pauses = backoff.delays()
+    drawn = [next(pauses) for _ in range(12)]
+    assert all(limit / 2 <= drawn[n] <= limit for n, limit in enumerate([0.5, 1, 2, 4, 8, 16, 20, 20, 20, 20, 20, 20]))
+
+
+def test_gateway_down_for_ten_minutes_is_survived(stand_in: StandIn) -> None:
+    stand_in.says(503)
+    down = Time()
+
+    def wait(seconds: float) -> None:
+        down.wait(seconds)
+        if down.now > 600:
+            stand_in.answers = [(200, {}, b"{}")]
+
+    transport = Transport(stand_in.url, patience=900, wait=wait, clock=down.clock)
+    assert transport.send(READ, lambda _: {}).status_code == 200
+    assert 600 < down.now < 640
+    assert len(stand_in.asked) < 60
+
+
+def test_patience_ends_with_what_happened_what_it_means_and_what_to_do(stand_in: StandIn) -> None:
+    stand_in.says(503, {"detail": "No head node."}, apigw_requestid="abc=")
+    with pytest.raises(UnreachableError) as caught:
+        send(stand_in, patience=60)
+    assert "within 60 s" in caught.value.happened
+    assert "503: No head node." in caught.value.happened
+    assert caught.value.means
+    assert "abc=" in caught.value.todo
+
+
+def test_submit_that_got_no_answer_is_said_to_be_unknown(stand_in: StandIn) -> None:
+    stand_in.says(504)
+    with pytest.raises(UnreachableError) as caught:
+        send(stand_in, Call("POST", "/jobs"), patience=5)
+    assert "Whether the job exists is not known" in caught.value.means
+
+
+def test_what_must_not_be_repeated_is_sent_once(stand_in: StandIn) -> None:
+    stand_in.says(502)
+    with pytest.raises(UnreachableError, match="502"):
+        send(stand_in, Call("DELETE", "/jobs/1", repeatable=False))
+    assert len(stand_in.asked) == 1
+
+
+def test_nobody_there_is_told_in_the_system_s_words() -> None:
+    with gateway() as served:
+        url = served.url
+    with pytest.raises(UnreachableError, match="connection refused"):
+        Transport(url, patience=0.1).send(READ, lambda _: {})
+
+
+def test_redirect_is_not_followed_with_the_token(stand_in: StandIn) -> None:
+    stand_in.says(302, b"", Location="http://127.0.0.1:1/")
+    assert send(stand_in).status_code == 302
+
+
+def test_netrc_adds_no_authorization(stand_in: StandIn, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login alice password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    stand_in.says(200)
+    send(stand_in)
+    assert "Authorization" not in stand_in.asked[0].headers
+    assert stand_in.asked[0].headers["X-SLURM-USER-NAME"] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("5", 5.0), ("0", 0.0), ("99999", 300.0), ("soon", None), ("-3", None), (None, None), ("1.5", None)],
+)
+def test_retry_after_is_read(header: str | None, seconds: float | None) -> None:
+    assert backoff.retry_after(header, time.time()) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    assert backoff.retry_after("Sat, 21 Nov 2026 10:00:30 GMT", 1795255200.0) == 30.0
+
+
+def test_refusal_has_line_words_and_advice(stand_in: StandIn) -> None:
+    stand_in.says(
+        422,
+        {"type": "urn:slurm-gateway:problem:option-not-valid", "title": "sbatch would not submit this", "line": 3,
+         "detail": "Line 3, column 9: --tim is no option"},
+    )  # fmt: skip
+    error = refusals.error(send(stand_in), "submit job.sh")
+    assert error.happened == "The gateway would not submit job.sh, line 3. 422: Line 3, column 9: --tim is no option"
+    assert error.means == "sbatch would not submit this"
+    assert "nothing was submitted" in error.todo

@@ -1,0 +1,244 @@
+"""Waiting for jobs and following what they print, by polling as slowly as the gateway asks for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_stand_in import StandIn, gateway
+from slurm_gateway_client import exit_status
+from slurm_gateway_client.errors import NotFoundError, RefusedError
+from slurm_gateway_client.following import Follower, follow
+from slurm_gateway_client.gateway import Gateway, Reading
+from slurm_gateway_client.output import NoOutputError, Output, tasks
+from slurm_gateway_client.settings import Settings
+from slurm_gateway_client.tokens import Token, Tokens
+from slurm_gateway_client.waiting import Waiting
+
+
+def job(state: str, job_id: str = "1", **more: Any) -> dict[str, Any]:
+    return {
+        "id": job_id, "state": state, "state_flags": [], "state_reason": None, "exit_code": None, "signal": None,
+        "start_time": "2026-11-21T10:00:00Z", "tasks": None, "stdout": "/x", "stderr": "/x", **more,
+    }  # fmt: skip
+
+
+class Readings:
+    """Gives readings in turn, and remembers when it was asked, and with which ETag."""
+
+    def __init__(self, *readings: Any) -> None:
+        self.readings = list(readings)
+        self.now = 0.0
+        self.asked: list[tuple[float, str]] = []
+
+    def __call__(self, _job_id: str, etag: str) -> Reading:
+        self.asked.append((self.now, etag))
+        reading = self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
+        if isinstance(reading, Exception):
+            raise reading
+        assert isinstance(reading, Reading)
+        return reading
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def run(self) -> tuple[list[dict[str, Any]], list[str]]:
+        seen: list[str] = []
+        waiting = Waiting(self, ["1"], changed=lambda job: seen.append(job["state"]), clock=lambda: self.now)
+        while not waiting.is_over():
+            self.wait(waiting.step())
+        return waiting.ended(), seen
+
+
+def test_it_asks_as_seldom_as_retry_after_says_and_sends_the_etag_back() -> None:
+    readings = Readings(
+        Reading(job("PENDING"), '"a"', 2.0), Reading(None, '"a"', 7.0), Reading(job("RUNNING"), '"b"', 30.0),
+        Reading(job("COMPLETED"), '"c"', None),
+    )  # fmt: skip
+    ended, seen = readings.run()
+    assert readings.asked == [(0.0, ""), (2.0, '"a"'), (9.0, '"a"'), (39.0, '"b"')]
+    assert seen == ["PENDING", "RUNNING", "COMPLETED"]
+    assert ended == [job("COMPLETED")]
+
+
+def test_job_that_is_completing_or_requeued_has_not_ended() -> None:
+    readings = Readings(
+        Reading(job("COMPLETED", state_flags=["COMPLETING"]), "", 2.0),
+        Reading(job("NODE_FAIL", state_flags=["REQUEUED"]), "", 2.0),
+        Reading(job("COMPLETED"), "", None),
+    )  # fmt: skip
+    readings.run()
+    assert len(readings.asked) == 3
+
+
+def test_job_that_is_in_no_record_any_more_ends_as_unknown() -> None:
+    gone = NotFoundError("gone", status=404, problem={})
+    [ended], _ = Readings(Reading(job("RUNNING"), "", 2.0), gone).run()
+    assert ended["state"] == "UNKNOWN"
+    assert exit_status.of_job(ended) == 245
+    with pytest.raises(NotFoundError):
+        Readings(gone).run()
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        (job("COMPLETED", exit_code=0), 0),
+        (job("FAILED", exit_code=3), 3),
+        (job("FAILED", exit_code=0, signal=15), 143),
+        (job("FAILED", signal=9), 137),
+        (job("FAILED", exit_code=0), 1),
+        (job("FAILED"), 1),
+        (job("FAILED", exit_code=3, signal=9), 137),
+        (job("CANCELLED", exit_code=0), 240),
+        (job("CANCELLED", exit_code=0, signal=15), 240),
+        (job("REVOKED", exit_code=0), 240),
+        (job("TIMEOUT", exit_code=0, signal=15), 241),
+        (job("DEADLINE", exit_code=0), 241),
+        (job("NODE_FAIL", exit_code=0), 242),
+        (job("BOOT_FAIL", exit_code=0), 242),
+        (job("OUT_OF_MEMORY", exit_code=0, signal=125), 243),
+        (job("PREEMPTED", exit_code=0), 244),
+        (job("UNKNOWN"), 245),
+        (job("SOMETHING_NEW", exit_code=0), 1),
+    ],
+)
+def test_exit_status_of_each_state(ended: dict[str, Any], status: int) -> None:
+    assert exit_status.of_job(ended) == status
+
+
+def test_documented_statuses_are_distinct_and_only_completed_is_green() -> None:
+    own = [240, 241, 242, 243, 244, 245, 246, 247, 248]
+    assert own == [exit_status.CANCELLED, exit_status.TIMED_OUT, exit_status.NODE_FAILED, exit_status.OUT_OF_MEMORY,
+            exit_status.PREEMPTED, exit_status.UNKNOWN, exit_status.UNREACHABLE, exit_status.NOT_AUTHENTICATED,
+            exit_status.REFUSED]  # fmt: skip
+    assert [int(status) for status, _ in exit_status.MEANINGS if status.isdigit() and int(status) > 200] == own
+    assert exit_status.of_jobs([job("COMPLETED", exit_code=0), job("CANCELLED"), job("FAILED", exit_code=2)]) == 240
+    assert exit_status.of_error(RefusedError("no", status=403, problem={})) == 248
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with gateway() as served:
+        yield served
+
+
+def output_of(stand_in: StandIn) -> Output:
+    ours = Gateway.from_environ(Settings(stand_in.url, patience=1.0), environ={})
+    ours.tokens = Tokens(None, start=Token("token", "alice", 9e9, 0.0))
+    return Output(ours)
+
+
+NO_WAIT = float.__abs__
+
+
+def test_follower_copies_pieces_in_order_until_the_last(stand_in: StandIn) -> None:
+    stand_in.says(200, b"one\n", Output_Next_Offset="4", Output_Complete="false", Retry_After="2")
+    stand_in.says(200, b"", Output_Next_Offset="4", Output_Complete="false", Retry_After="2")
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:output-not-there-yet"}, Retry_After="2")
+    stand_in.says(200, b"two\n", Output_Next_Offset="8", Output_Complete="true")
+    readings = Readings(
+        *(Reading(job("RUNNING"), "", 2.0) for _ in range(2)), Reading(job("COMPLETED"), "", None)
+    )  # fmt: skip
+    to = io.BytesIO()
+    follower = Follower(output_of(stand_in), "1", to, clock=lambda: readings.now)
+    waiting = Waiting(readings, ["1"], clock=lambda: readings.now)
+    [done] = follow(waiting, [follower], readings.wait, readings.wait)
+    assert (to.getvalue(), done.trouble) == (b"one\ntwo\n", "")
+    assert [asked.path for asked in stand_in.asked] == [
+        f"/jobs/1/output?stream=stdout&offset={offset}" for offset in (0, 4, 4, 4)
+    ]
+
+
+def test_several_jobs_lines_are_told_apart(stand_in: StandIn) -> None:
+    stand_in.says(200, b"a\nb", Output_Next_Offset="3", Output_Complete="false")
+    stand_in.says(200, b"c\n", Output_Next_Offset="5", Output_Complete="true")
+    to = io.BytesIO()
+    Follower(output_of(stand_in), "7", to, prefix="7: ").finish(job("COMPLETED"), NO_WAIT)
+    assert to.getvalue() == b"7: a\n7: bc\n"
+
+
+def test_gateway_without_the_route_is_said_to_be_one(stand_in: StandIn) -> None:
+    stand_in.says(404, {"message": "Not Found"})
+    follower = Follower(output_of(stand_in), "1", io.BytesIO())
+    follower.finish(job("COMPLETED"), NO_WAIT)
+    assert "this gateway has no output route" in follower.trouble
+
+
+def test_output_that_never_comes_in_is_given_up(stand_in: StandIn) -> None:
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:output-not-there-yet"}, Retry_After="2")
+    readings = Readings(None)
+    follower = Follower(output_of(stand_in), "1", io.BytesIO(), clock=lambda: readings.now)
+    follower.finish(job("COMPLETED"), readings.wait)
+    assert "within 60 s" in follower.trouble
+    assert readings.now > 50
+
+
+def test_job_that_never_started_has_nothing_to_follow(stand_in: StandIn) -> None:
+    stand_in.says(500)
+    Follower(output_of(stand_in), "1", io.BytesIO()).finish(job("CANCELLED", start_time=None), NO_WAIT)
+    assert stand_in.asked == []
+
+
+def listing(*files: str) -> dict[str, Any]:
+    return {
+        "stdout": {"size": 4},
+        "stderr": None,
+        "files": [{"name": name, "size": 4} for name in files],
+        "problems": [],
+    }
+
+
+def test_output_and_files_are_kept_below_the_directory(stand_in: StandIn, tmp_path: Path) -> None:
+    with gateway() as s3:
+        s3.says(200, b"data")
+        stand_in.says(200, listing("results/a.csv"))
+        stand_in.says(302, {"size": 4}, Location=f"{s3.url}/signed?secret")
+        said = output_of(stand_in).save(job("COMPLETED"), tmp_path / "1", NO_WAIT)
+        assert [asked.headers.get("X-SLURM-USER-TOKEN") for asked in s3.asked] == [None, None], "S3 gets no token"
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == {
+        "1/stdout", "1/files/results/a.csv",
+    }  # fmt: skip
+    assert (tmp_path / "1/stdout").read_bytes() == b"data"
+    assert "secret" not in str(said)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/../../../x", "..\\x", "C:x"])
+def test_file_whose_name_leaves_the_directory_is_not_written(stand_in: StandIn, tmp_path: Path, name: str) -> None:
+    with gateway() as s3:
+        s3.says(200, b"data")
+        stand_in.says(200, listing(name)).says(302, {"size": 4}, Location=s3.url)
+        said = output_of(stand_in).save(job("COMPLETED"), tmp_path / "jobs/1", NO_WAIT)
+    assert "is no name of a file below" in str(said) or "/etc/x" in str(said)
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} <= {"stdout", "x"}
+    assert [file for file in tmp_path.rglob("x") if tmp_path / "jobs/1/files" not in file.parents] == []
+    assert not Path("/etc/x").exists()
+
+
+def test_download_that_breaks_off_goes_on_where_it_did(stand_in: StandIn, tmp_path: Path) -> None:
+    with gateway() as s3:
+        s3.says(200, b"da").says(206, b"ta")
+        stand_in.says(302, {"size": 4}, Location=s3.url)
+        to = io.BytesIO()
+        output_of(stand_in).copy("1", "stdout", to, NO_WAIT)
+    assert to.getvalue() == b"data"
+    assert s3.asked[1].headers["Range"] == "bytes=2-"
+
+
+def test_download_that_stays_short_is_no_success(stand_in: StandIn) -> None:
+    with gateway() as s3:
+        s3.says(200, b"")
+        stand_in.says(302, {"size": 4}, Location=s3.url)
+        with pytest.raises(NoOutputError, match="0 of 4 bytes"):
+            output_of(stand_in).copy("1", "stdout", io.BytesIO(), NO_WAIT)
+
+
+@pytest.mark.parametrize(
+    ("told", "numbers"),
+    [("0,1,2-5", [0, 1, 2, 3, 4, 5]), ("[1-7:3%2]", [1, 4, 7]), ("3", [3]), ("1-3,...", [1, 2, 3])],
+)
+def test_tasks_of_an_array_are_read(told: str, numbers: list[int]) -> None:
+    assert list(tasks(job("COMPLETED", tasks=told))) == numbers

@@ -1,0 +1,174 @@
+"""The spool of ended jobs: nothing leaves it undone, nobody waits for another, and late writes are seen."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slurm_gateway_node import ends as ends_module
+from slurm_gateway_node.collection import Found, Plan
+from slurm_gateway_node.ends import Ends
+from slurm_gateway_node.job_end import JobEnd
+from slurm_gateway_node.job_user import JobUser, UnknownUserError
+from slurm_gateway_node.reading import Item, ReadFile, ReadingError
+
+STATE = ("/home/x", 5, 1, 1)
+
+
+class World:
+    """In place of Slurm, S3, the bus and the file system: what happened, and what shall go wrong."""
+
+    def __init__(self) -> None:
+        self.collected: Counter[str] = Counter()
+        self.given_up: dict[str, str] = {}
+        self.told: list[str] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.looks = 0
+        self.state = STATE
+        self.hold = threading.Event()
+        self.hold.set()
+        self.busy: Counter[str] = Counter()
+        self.busiest: Counter[str] = Counter()
+
+    def plan(self, end: JobEnd) -> Plan:
+        if end.user == "nobody":
+            raise UnknownUserError("there is no user 'nobody' on this head node")
+        return Plan(JobUser(end.user, 1001, 1001, ()), (Item(path="/home/x", limit=9),), ("stdout",))
+
+    def collect(self, end: JobEnd, plan: Plan) -> tuple[dict[str, Any], Found]:
+        assert plan == self.plan(end)
+        self.busy[end.user] += 1
+        self.busiest[end.user] = max(self.busiest[end.user], self.busy[end.user])
+        if end.user == "slow":
+            self.hold.wait(20)
+        self.busy[end.user] -= 1
+        if self.failures.get(end.id):
+            raise self.failures[end.id].pop(0)
+        self.collected[end.id] += 1
+        return self.manifest(end), Found(states={STATE if self.collected[end.id] == 1 else self.state})
+
+    def give_up(self, end: JobEnd, problem: str) -> dict[str, Any]:
+        self.given_up[end.id] = problem
+        return self.manifest(end)
+
+    def manifest(self, end: JobEnd) -> dict[str, Any]:
+        return {"cluster": "c", "id": end.id, "user": end.user, "submitted": 1, "collected_at": "t", "stdout": None,
+                "stderr": None, "files": [], "problems": [], "more_problems": 0}  # fmt: skip
+
+    def read(self, user: JobUser, items: list[Item], most: int) -> Iterator[ReadFile]:
+        assert (user.name, most) == ("alice", 0) or user.name == "slow"
+        self.looks += 1
+        for number, _ in enumerate(items):
+            path, size, mtime, inode = self.state
+            yield ReadFile(number, path, "x", size, mtime, inode)
+
+    def send(self, told: dict[str, Any]) -> None:
+        self.told.append(told["id"])
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(ends_module, "_AGAIN", (0.05, 0.1))
+    monkeypatch.setattr(ends_module, "_PERIOD", 0.02)
+    monkeypatch.setattr(ends_module, "_LONGEST_PAUSE", 0.05)
+    return World()
+
+
+@pytest.fixture
+def run(world: World, tmp_path: Path) -> Iterator[Callable[[Callable[[], bool]], None]]:
+    ending = threading.Event()
+    service: Any = Ends(tmp_path, world, world, world)  # type: ignore[arg-type]
+    thread = threading.Thread(target=service.run, args=(ending,))
+    thread.start()
+
+    def until(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    yield until
+    world.hold.set()
+    ending.set()
+    thread.join()
+
+
+def end(spool: Path, job_id: int, user: str = "alice", ended_at: float | None = None) -> None:
+    detail = {"id": str(job_id), "cluster": "c", "user": user, "submitted": 1, "start_time": 1,
+              "end_time": int(ended_at or time.time())}  # fmt: skip
+    (spool / f"{job_id}.tmp").write_text(json.dumps(detail))
+    (spool / f"{job_id}.tmp").rename(spool / f"{job_id}.json")
+
+
+def is_empty(spool: Path) -> bool:
+    return not list(spool.glob("*.json"))
+
+
+def test_an_end_is_collected_and_told_once_and_then_looked_at_twice(world: World, run: Any, tmp_path: Path) -> None:
+    end(tmp_path, 1)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert (world.collected["1"], world.told, world.looks) == (1, ["1"], 2)
+
+
+def test_what_changed_afterwards_is_collected_and_told_again(world: World, run: Any, tmp_path: Path) -> None:
+    world.state = ("/home/x", 6, 2, 1)
+    end(tmp_path, 1)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert (world.collected["1"], world.told) == (2, ["1", "1"])
+
+
+def test_what_fails_is_tried_again_and_stays_in_the_spool(world: World, run: Any, tmp_path: Path) -> None:
+    world.failures["1"] = [ReadingError("killed"), ReadingError("killed"), RuntimeError("unforeseen")]
+    end(tmp_path, 1)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert world.collected["1"] == 1
+
+
+def test_what_its_user_does_not_let_be_read_is_given_up(world: World, run: Any, tmp_path: Path) -> None:
+    world.failures["1"] = [ReadingError("killed")] * 99
+    end(tmp_path, 1)
+    end(tmp_path, 2, "nobody")
+    end(tmp_path, 3, ended_at=time.time() - 5 * 24 * 3600)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert world.given_up == {
+        "1": "failed: the files could not be read",
+        "2": "failed: there is no user 'nobody' on this head node",
+        "3": "too-late",
+    }
+    assert sorted(world.told) == ["1", "2", "3"]
+
+
+def test_a_user_whose_files_come_slowly_holds_up_no_other(world: World, run: Any, tmp_path: Path) -> None:
+    world.hold.clear()
+    for job_id in range(1, 20):
+        end(tmp_path, job_id, "slow")
+    run(lambda: world.busy["slow"] > 0)
+
+    end(tmp_path, 100)
+    run(lambda: world.collected["100"] == 1)
+
+    assert world.busiest["slow"] <= 5
+    world.hold.set()
+    run(lambda: is_empty(tmp_path))
+
+
+def test_a_file_that_tells_of_no_end_is_put_aside(world: World, run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+
+    run(lambda: is_empty(tmp_path))
+
+    assert [each.name for each in tmp_path.iterdir()] == ["x.bad"]

@@ -1,0 +1,68 @@
+"""The operators' pages: sums that add up, checks that exist, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+
+import pytest
+
+from deploy import verify
+from local.address import CHECKOUT
+
+DOCS = CHECKOUT / "docs"
+CENT = Decimal("0.01")
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Give a page's tables: rows of cells, without the head."""
+    blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[2:]] for block in blocks
+    ]
+
+
+@pytest.mark.parametrize("table", tables((DOCS / "costs.md").read_text()), ids=lambda table: table[0][0])
+def test_a_table_of_costs_adds_up(table: list[list[str]]) -> None:
+    *rows, total = table
+    for what, price, count, month in rows:
+        assert (what, (Decimal(price) * Decimal(count)).quantize(CENT, ROUND_HALF_UP)) == (what, Decimal(month))
+    assert f"**{sum(Decimal(row[3]) for row in rows)}**" == total[3]
+
+
+def test_the_costs_count_the_alarms_and_metrics_that_there_are() -> None:
+    from templates_under_test import of_type, translated
+
+    text = (DOCS / "costs.md").read_text()
+    alarms = of_type(translated(), "AWS::CloudWatch::Alarm")
+    [counted] = re.findall(r"^\| Alarms \| 0.10 \| (\d+)", text, re.MULTILINE)
+
+    assert int(counted) == len(alarms)
+
+
+def test_every_check_on_aws_is_written_down_and_every_row_is_a_check() -> None:
+    first = tables((DOCS / "verify-on-aws.md").read_text())[0]
+    checks = [check.__name__.replace("_", "-") for check in (*verify.API_CHECKS, *verify.ACCOUNT_CHECKS)]
+
+    assert [row[0].strip("`") for row in first] == checks
+
+
+@pytest.mark.parametrize("page", [*DOCS.glob("*.md"), CHECKOUT / "README.md"], ids=lambda page: page.name)
+def test_every_link_to_a_page_or_section_leads_somewhere(page: object) -> None:
+    from pathlib import Path
+
+    assert isinstance(page, Path)
+    for target, section in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        file = page if not target else page.parent / target
+        assert file.exists(), target
+        if section:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert section in {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}, section
+
+
+def test_every_make_target_of_the_pages_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    for page in (*DOCS.glob("*.md"), CHECKOUT / "README.md"):
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+        asked = set(re.findall(r"^(?:[A-Z]+=\S+ )?make ([a-z-]+)", blocks, re.MULTILINE))
+        assert asked - targets == set(), page.name
