@@ -182,7 +182,8 @@ def test_the_property_is_not_empty() -> None:
     """Of the documents above many are valid and many mint."""
     counted = {"valid": 0, "minted": 0}
 
-    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    # The same examples every time: a count of few that are random would now and then be too small.
+    @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(listed=st.lists(rules, min_size=1, max_size=3), who=callers)
     def count(listed: list[dict[str, Any]], who: str) -> None:
         named = [{"name": f"r{number}", **rule} for number, rule in enumerate(listed)]
