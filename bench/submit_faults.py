@@ -57,16 +57,19 @@ class Run:
         ]
 
 
-def run(keys: int, *, clients: int = 8, seed: int = 1) -> Run:
-    """Submit under faults until each key has its answer."""
+def run(keys: int, *, clients: int = 8, seed: int = 1, between_function_kills: tuple[float, float] = (0.5, 2.5)) -> Run:
+    """Submit under faults until each key has its answer.
+
+    A process of the function is killed every so many seconds, from the one to the other.
+    """
     dice = random.Random(seed)
     name = f"once-{os.getpid()}-{seed}"
     result = Run(keys)
     env = stack_environment()
     over = threading.Event()
     faults = [
-        threading.Thread(target=make, args=(over, random.Random(dice.random()), result.faults))
-        for make in (_stop_and_kill_daemons, _kill_functions)
+        threading.Thread(target=make, args=(over, random.Random(dice.random()), result.faults, *how_often))
+        for make, *how_often in ((_stop_and_kill_daemons,), (_kill_functions, *between_function_kills))
     ]
     begin = time.monotonic()
     for each in faults:
@@ -167,8 +170,10 @@ def _stop_and_kill_daemons(over: threading.Event, dice: random.Random, made: Cou
             _signal("KILL", "slurmrestd")
 
 
-def _kill_functions(over: threading.Event, dice: random.Random, made: Counter[str]) -> None:
-    while not over.wait(dice.uniform(0.5, 2.5)):
+def _kill_functions(
+    over: threading.Event, dice: random.Random, made: Counter[str], soonest: float, latest: float
+) -> None:
+    while not over.wait(dice.uniform(soonest, latest)):
         # One that has started: where all were killed at their start, nothing would ever be in mid-submit.
         for pid in dice.sample(processes := function_processes(), min(1, len(processes))):
             with contextlib.suppress(ProcessLookupError):
