@@ -1,7 +1,8 @@
 """The client: how soon its help is there, and how many scripts a second `submit *.sh` makes into jobs.
 
-The rate stands beside that of an empty function of the same emulator with as many clients: what the way costs that
-every submit goes. All scripts are held, so that nothing else runs meanwhile.
+The rate stands beside that of the same command to a gateway of its own whose POST /jobs is an empty function, which
+answers and does nothing: what client, gateway, authorizer and emulator allow. All scripts are held, so that nothing
+else runs meanwhile.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -16,16 +19,16 @@ import tempfile
 import time
 import uuid
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clients import milliseconds, stack_environment
 from local import aws_emulator, cluster, principals
-from local.address import CHECKOUT, STATE_DIRECTORY
+from local.address import CHECKOUT, GATEWAY_PORT, STATE_DIRECTORY, address, url
 from local.aws_emulator import ACCOUNT
 from local.gateway import service
+from local.process import Process, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +39,12 @@ LONGEST_START = 150.0
 SCRIPTS = 500
 CLIENTS = 8
 SMALLEST_SHARE = 0.5
+PORT = GATEWAY_PORT + 20
+# The answer differs each time, as one job's from another's.
+EMPTY = """
+def handler(event, context):
+    return {"statusCode": 201, "body": '{"id": "%s"}' % context.aws_request_id}
+"""
 
 
 def install() -> None:
@@ -63,26 +72,29 @@ def start_up() -> bool:
 def rates(scripts: int = SCRIPTS) -> bool:
     """Print both rates; give whether the client's is too low, or a script became no job or two."""
     env = stack_environment()
-    with tempfile.TemporaryDirectory() as name, empty_function() as call:
+    with tempfile.TemporaryDirectory() as name, gateway_to_an_empty_function() as empty:
         directory = Path(name)
         for number in range(scripts):
             (directory / f"{number:04}.sh").write_text("#!/bin/sh\n#SBATCH --hold --job-name=bench\ntrue\n")
         environ = client_environment(env, name)
-        submit = [COMMAND, "submit", "--parsable", f"--parallel={CLIENTS}"]
-        # Both are warm: neither side pays for starting processes.
-        run([*submit, *sorted(directory.glob("000*.sh"))], environ)
-        invoke(call, CLIENTS * 4)
-        begin = time.perf_counter()
-        done = run([*submit, *sorted(directory.glob("*.sh"))], environ)
-        ours = scripts / (time.perf_counter() - begin)
-        theirs = invoke(call, scripts)
-    ids = done.stdout.split()
+        theirs, answered = submit_all({**environ, "SLURM_GATEWAY_URL": empty}, directory)
+        ours, jobs = submit_all(environ, directory)
     low = ours < SMALLEST_SHARE * theirs
-    wrong = len(ids) != scripts or len(set(ids)) != scripts
-    print(f"submit *.sh, {scripts} scripts by {CLIENTS} clients: {ours:.0f}/s, {len(set(ids))} jobs; an empty function "
-          f"{theirs:.0f}/s; {ours / theirs:.2f} of it{'   UNDER ITS LIMIT' if low else ''}"
-          f"{'   WRONG' if wrong else ''}")  # fmt: skip
+    wrong = not jobs == answered == scripts
+    print(f"submit *.sh, {scripts} scripts by {CLIENTS} clients: {ours:.0f}/s, {jobs} jobs; with an empty function in "
+          f"the place of POST /jobs {theirs:.0f}/s, {answered} answers; {ours / theirs:.2f} of it"
+          f"{'   UNDER ITS LIMIT' if low else ''}{'   WRONG' if wrong else ''}")  # fmt: skip
     return low or wrong
+
+
+def submit_all(environ: Mapping[str, str], directory: Path) -> tuple[float, int]:
+    """Submit every script of a directory, once ten of them have warmed the way; give scripts a second and ids."""
+    submit = [COMMAND, "submit", "--parsable", f"--parallel={CLIENTS}"]
+    run([*submit, *sorted(directory.glob("000*.sh"))], environ)
+    scripts = sorted(directory.glob("*.sh"))
+    begin = time.perf_counter()
+    done = run([*submit, *scripts], environ)
+    return len(scripts) / (time.perf_counter() - begin), len(set(done.stdout.split()))
 
 
 def outlast(seconds: float) -> bool:
@@ -134,28 +146,47 @@ def run(command: list[Any], environ: Mapping[str, str]) -> subprocess.CompletedP
     return done
 
 
-def invoke(call: Any, times: int) -> float:  # noqa: ANN401 (a closure over a boto3 client)
-    """Invoke the empty function so many times by as many clients, and give the calls a second."""
-    begin = time.perf_counter()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(lambda _: call(), range(times)))
-    return times / (time.perf_counter() - begin)
+@contextmanager
+def gateway_to_an_empty_function() -> Iterator[str]:
+    """Serve the deployed API once more, with an empty function in the place of the jobs function; give its URL."""
+    config = json.loads(service.CONFIG_FILE.read_text())
+    jobs = config["body"]["components"]["x-amazon-apigateway-integrations"]["Jobs"]
+    process = Process("bench-gateway")
+    with empty_function() as arn, tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        jobs["uri"] = re.sub(r"functions/.*/invocations", f"functions/{arn}/invocations", jobs["uri"])
+        json.dump({**config, "port": PORT}, file)
+        file.flush()
+        process.start([sys.executable, "-m", "local.gateway", "--config", file.name], cwd=CHECKOUT)
+        try:
+            wait_until(is_answering, "the benchmark's gateway to answer", service.START_TIMEOUT, process=process)
+            yield url(PORT)
+        finally:
+            process.stop()
+
+
+def is_answering() -> bool:
+    """Tell whether something accepts connections at the benchmark's gateway's port."""
+    try:
+        with socket.create_connection((address(), PORT), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager
-def empty_function() -> Iterator[Any]:
-    """Make a function that does nothing, and give what invokes it."""
+def empty_function() -> Iterator[str]:
+    """Make a function that answers as POST /jobs does and does nothing else, and give its ARN."""
     functions = aws_emulator.client("lambda", principals.administrator())
     name = f"bench-{uuid.uuid4().hex[:8]}"
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("empty.py", "def handler(event, context):\n    return {'statusCode': 200}\n")
-    functions.create_function(
+        archive.writestr("empty.py", EMPTY)
+    arn = functions.create_function(
         FunctionName=name, Runtime="python3.11", Handler="empty.handler", Code={"ZipFile": code.getvalue()},
         Role=f"arn:aws:iam::{ACCOUNT}:role/{principals.RESEARCHER_ROLE}",
-    )  # fmt: skip
+    )["FunctionArn"]  # fmt: skip
     try:
-        yield lambda: functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read()
+        yield arn
     finally:
         functions.delete_function(FunctionName=name)
 
