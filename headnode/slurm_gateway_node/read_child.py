@@ -27,7 +27,6 @@ from slurm_gateway_node import file_patterns, frames
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONGEST_NAME = 700  # bytes: an object's key holds 1024, and user, cluster and job stand before the name
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -151,7 +150,7 @@ def _name(path: str, base: str) -> str:
 def _is_good(name: str) -> bool:
     """Tell whether a name can be part of an object's key; file names are any bytes."""
     try:
-        return len(name.encode()) <= _LONGEST_NAME and (name.isprintable() or not name)
+        return len(name.encode()) <= frames.LONGEST_NAME and (name.isprintable() or not name)
     except UnicodeEncodeError:
         return False
 

@@ -183,6 +183,8 @@ FILE = {"item": 0, "path": "/a", "name": "a", "size": 1, "mtime": 1, "inode": 1}
         [{**FILE, "name": 5}],
         [{**FILE, "size": "1"}],
         [{**FILE, "size": True}],
+        [{**FILE, "size": 2**64}],
+        [{**FILE, "name": "x" * (frames.LONGEST_NAME + 1)}],
         [{"unknown": 1}],
     ],
 )
@@ -191,6 +193,32 @@ def test_a_child_that_says_what_none_says_is_given_up(sent: list[Any]) -> None:
 
     with pytest.raises(ReadingError):
         list(reading.read(USER, [Item(path="/a", limit=1)], 1))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        # A stream's limit is 3 bytes, and all may have 5.
+        [FILE, b"1234"],
+        [FILE, b"123", {"end": 3}, {**FILE, "item": 1}, b"123"],
+        [{"item": 0, "path": "/a", "problem": "missing"}] * 40,
+        [FILE, *[b""] * 40],
+        [{**FILE, "path": "/" + "x" * 4000}, {"end": 0}] * 4,
+    ],
+    ids=["a file's bytes", "bytes", "problems", "empty data", "paths"],
+)
+def test_a_child_that_sends_more_than_was_asked_for_is_given_up(sent: list[Any]) -> None:
+    items = [Item(path="/a", limit=3), Item(path="/b", limit=3)]
+
+    with pytest.raises(ReadingError, match="more than was asked"):
+        list(FileReading(["/"], files=1, start=saying(*sent, {"done": True})).read(USER, items, 5))
+
+
+def test_a_child_is_not_waited_for_without_end_although_it_sends() -> None:
+    start = saying(FILE, b"x", {"end": 1}, {"done": True})
+
+    with pytest.raises(ReadingError, match="in all"):
+        list(FileReading(["/"], files=1, start=start, longest=0).read(USER, [Item(path="/a", limit=1)], 1))
 
 
 def test_a_child_that_says_nothing_is_given_up_in_time() -> None:
@@ -255,10 +283,20 @@ def test_what_hinders_is_said(tmp_path: Path) -> None:
     assert write(tmp_path / "file" / "x", {"end": 0}) == (0, {"problem": "File exists"})
 
 
-def test_a_frame_that_is_none_is_no_frame() -> None:
+@pytest.mark.parametrize(
+    ("sent", "what"),
+    [
+        (b"X\0\0\0\0", "no frame"),
+        (b"M\0\0\0\1[", "no JSON"),
+        (b"M\0\0\xea\x60" + b"[" * 60_000, "no JSON"),
+        (b"M\0\0\0\2[]", "no message"),
+    ],
+    ids=["kind", "not JSON", "deep", "list"],
+)
+def test_a_frame_that_is_none_is_no_frame(sent: bytes, what: str) -> None:
     reader_end, writer_end = os.pipe()
-    os.write(writer_end, b"X\0\0\0\0")
-    with pytest.raises(frames.FrameError, match="no frame"):
+    os.write(writer_end, sent)
+    with pytest.raises(frames.FrameError, match=what):
         frames.FrameReader(reader_end, 1).read()
     os.close(reader_end)
     os.close(writer_end)
