@@ -88,7 +88,7 @@ def parse(body: str) -> Order:
     try:
         told = json.loads(body)
         order: Order = {"input": InputOrder, "watch": WatchOrder}[told.pop("kind")](**told)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise OrderError(f"it is no order: {type(exc).__name__}") from exc
     for name, expected in order.__annotations__.items():
         value = getattr(order, name)

@@ -94,8 +94,9 @@ def test_one_users_copies_hold_up_no_others_and_no_readers(world: World) -> None
     world.until(lambda: len(world.deleted) == 12)
 
 
-def test_what_is_no_order_is_left_to_the_dead_letters(world: World) -> None:
-    world.put("bad", "{}")
+@pytest.mark.parametrize("body", ["{}", "[" * 100_000], ids=["empty", "deep"])
+def test_what_is_no_order_is_left_to_the_dead_letters(world: World, body: str) -> None:
+    world.put("bad", body)
 
     world.until(lambda: ("bad", 2) in world.hidden)
     assert not world.deleted
