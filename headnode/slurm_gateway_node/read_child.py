@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 # Isolated Python has no path to its own package.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from slurm_gateway_node import file_patterns, frames
+from slurm_gateway_node import child_limits, file_patterns, frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +160,7 @@ def _shown(path: str) -> str:
 
 
 if __name__ == "__main__":
+    child_limits.confine()
     try:
         Reader(json.load(sys.stdin.buffer)).run()
     except BrokenPipeError:

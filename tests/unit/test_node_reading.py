@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm_gateway_node import frames
+from slurm_gateway_node import child_limits, frames
 from slurm_gateway_node.job_user import JobUser
 from slurm_gateway_node.reading import FileRead, FileReading, Item, ReadFile, ReadingError, ReadProblem
 
@@ -219,6 +220,51 @@ def test_a_child_is_not_waited_for_without_end_although_it_sends() -> None:
 
     with pytest.raises(ReadingError, match="in all"):
         list(FileReading(["/"], files=1, start=start, longest=0).read(USER, [Item(path="/a", limit=1)], 1))
+
+
+def limits(child: subprocess.Popen[bytes]) -> set[tuple[str, ...]]:
+    lines = Path(f"/proc/{child.pid}/limits").read_text().splitlines()
+    wanted = ("Max processes", "Max address space", "Max core file size")
+    return {(name, *line.removeprefix(name).split()[:2]) for line in lines for name in wanted if line.startswith(name)}
+
+
+LIMITS = {
+    ("Max processes", "0", "0"),
+    ("Max core file size", "0", "0"),
+    ("Max address space", str(child_limits.MEMORY), str(child_limits.MEMORY)),
+}
+
+
+def test_a_child_that_reads_starts_no_other_and_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 4_000_000)
+
+    def start(user: JobUser, program: str) -> subprocess.Popen[bytes]:
+        children.append(as_ourselves(user, program))
+        return children[0]
+
+    children: list[subprocess.Popen[bytes]] = []
+    events = FileReading([str(tmp_path)], files=1, start=start).read(
+        USER, [Item(path=f"{tmp_path}/a", limit=MOST)], MOST
+    )
+
+    # It cannot end before all of the file is taken.
+    assert isinstance(next(iter(events)), ReadFile)
+    assert limits(children[0]) == LIMITS
+
+
+def test_a_child_that_writes_starts_no_other_and_takes_little_memory(tmp_path: Path) -> None:
+    child = as_ourselves(USER, "write_child")
+    assert child.stdin is not None
+    frames.send(child.stdin.fileno(), {"path": str(tmp_path / "x")})
+    deadline = time.monotonic() + 20
+    while not (tmp_path / ".x.partial").exists():
+        assert time.monotonic() < deadline
+
+    found = limits(child)
+
+    child.stdin.close()
+    child.wait(20)
+    assert found == LIMITS
 
 
 def test_a_child_that_says_nothing_is_given_up_in_time() -> None:
