@@ -57,7 +57,9 @@ def _parts(settings: FilesSettings) -> list[Callable[[Event], None]]:
     reading = FileReading(settings.shared, files=settings.output_files)
     bandwidth = Bandwidth(settings.bandwidth)
     collector = Collector(settings, slurm, reading, s3, bandwidth)
-    soon = FileReading(settings.shared, files=settings.output_files, patience=live_output.PATIENCE)
+    soon = FileReading(
+        settings.shared, files=settings.output_files, patience=live_output.PATIENCE, longest=live_output.LONGEST
+    )
     live = live_output.LiveOutput(settings, slurm, soon, s3, bandwidth)
     inputs = Inputs(settings, slurm, s3, bandwidth)
     # A long poll lasts longer than other calls may.

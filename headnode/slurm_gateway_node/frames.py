@@ -1,12 +1,14 @@
 """What goes through the pipe between the files service and a child: messages as JSON, and data between them.
 
 A frame is one byte, M for a message or D for data, four bytes of length, and its bytes. What a child sends is not
-trusted, for its user may trace it: a frame's length is bounded, and its reader waits only so long for the next byte.
+trusted, for its user may trace it: a frame's length is bounded, and its reader waits only so long for the next byte,
+and for all of them together.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import struct
@@ -14,6 +16,8 @@ import time
 from typing import Any
 
 CHUNK = 256 * 1024
+LONGEST_NAME = 700
+"""Bytes of a file's name: an object's key holds 1024, and user, cluster and job stand before the name."""
 _LONGEST = CHUNK
 _HEAD = struct.Struct(">cI")
 
@@ -44,11 +48,13 @@ def write(descriptor: int, data: bytes, patience: float | None = None) -> None:
 
 
 class FrameReader:
-    """Reads frames from a pipe, waiting at most `patience` seconds for each next byte."""
+    """Reads frames from a pipe, waiting at most `patience` seconds for each next byte, and `longest` for all."""
 
-    def __init__(self, descriptor: int, patience: float) -> None:
+    def __init__(self, descriptor: int, patience: float, longest: float = math.inf) -> None:
         self._descriptor = descriptor
         self._patience = patience
+        self._longest = longest
+        self._waited = 0.0
         self._buffer = bytearray()
 
     def read(self) -> Message | bytes | None:
@@ -64,9 +70,12 @@ class FrameReader:
         return body if kind == b"D" else _message(body)
 
     def _fill(self, size: int, *, may_end: bool = False) -> bool:
-        deadline = time.monotonic() + self._patience
         while len(self._buffer) < size:
-            ready, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            begin = time.monotonic()
+            ready, _, _ = select.select([self._descriptor], [], [], self._patience)
+            self._waited += time.monotonic() - begin
+            if self._waited > self._longest:
+                raise FrameError(f"it was waited for longer than {self._longest:g} s in all")
             if not ready:
                 raise FrameError(f"it sent nothing for {self._patience:g} s")
             data = os.read(self._descriptor, CHUNK)
@@ -75,7 +84,6 @@ class FrameReader:
                     return False
                 raise FrameError("it hung up")
             self._buffer += data
-            deadline = time.monotonic() + self._patience
         return True
 
 
@@ -83,7 +91,7 @@ def _message(body: bytes) -> Message:
     message: object | None
     try:
         message = json.loads(body)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise FrameError("it sent what is no JSON") from exc
     if not isinstance(message, dict):
         raise FrameError("it sent what is no message")

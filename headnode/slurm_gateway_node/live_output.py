@@ -43,11 +43,15 @@ AHEAD = 16
 _SECONDS = 60.0
 _PERIOD = 2.0
 _MOST_WATCHED = 64
+# So that nobody's many jobs keep the others' from being watched.
+_MOST_WATCHED_A_USER = 16
 _MOST_READERS = 8
 _WORKERS = 4
 
 PATIENCE = 5.0
 """Seconds without a byte after which a file is given up: the others' readers wait."""
+LONGEST = 20.0
+"""Seconds after which it is given up although bytes come."""
 
 
 @dataclass
@@ -98,8 +102,8 @@ class LiveOutput:
         if watch is None:
             return
         with self._lock:
-            if len(self._watches) >= _MOST_WATCHED and key not in self._watches:
-                _logger.warning("%d streams are watched already; %s is not", _MOST_WATCHED, key)
+            if key not in self._watches and self._is_full(order.user):
+                _logger.warning("%d streams are watched already; %s is not", len(self._watches), key)
                 return
             watch = self._watches.setdefault(key, watch)
             watch.readers[order.offset // BLOCK] = time.monotonic()
@@ -115,6 +119,10 @@ class LiveOutput:
                 list(pool.map(self._keep_up, self._current()))
                 # A new order is answered at once.
                 self._ordered.wait(_PERIOD if self._watches else 1.0)
+
+    def _is_full(self, user: str) -> bool:
+        own = sum(watch.user.name == user for watch in self._watches.values())
+        return len(self._watches) >= _MOST_WATCHED or own >= _MOST_WATCHED_A_USER
 
     def _new(self, order: WatchOrder, key: str) -> _Watch | None:
         job = self._slurm.find(order.job_id)

@@ -11,6 +11,10 @@ _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERRO
 class JournalFormatter(logging.Formatter):
     """Puts sd-daemon(3)'s priority before each line, so that no line of a message passes for another's."""
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Take a record; return its message on one line, for users wrote some of what is in it."""
+        return " ".join(super().formatMessage(record).splitlines())
+
     def format(self, record: logging.LogRecord) -> str:
         """Take a record; return its lines, a traceback included."""
         prefix = f"<{_PRIORITY.get(record.levelno, 6)}>"

@@ -1,14 +1,21 @@
-"""Orders from the gateway's functions, by SQS: at least once each, and none believed without asking Slurm."""
+"""Orders from the gateway's functions, by SQS: at least once each, and none believed without asking Slurm.
+
+A copy may take hours, and a reader of live output waits for seconds. So copies wait for their turn here and not in the
+queue, where what comes after them would wait too; and no user has all the turns.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
+import time
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any, Union
+from functools import partial
+from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,9 +32,15 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _WORKERS = 4
+_COPIES = 4
+_COPIES_A_USER = 3
+# Copies that wait for their turn; with more of them nothing further is received.
+_MOST_WAITING = 500
 _WAIT = 20
+_SHORT_WAIT = 1
 # As the queue itself does at first; prolonged while an order is worked on.
 _HIDDEN = 30
+_HIDDEN_WAITING = 120
 _PAUSE = 5.0
 _LONGEST_PAUSE = 600
 _STREAMS = ("stdout", "stderr")
@@ -75,7 +88,7 @@ def parse(body: str) -> Order:
     try:
         told = json.loads(body)
         order: Order = {"input": InputOrder, "watch": WatchOrder}[told.pop("kind")](**told)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise OrderError(f"it is no order: {type(exc).__name__}") from exc
     for name, expected in order.__annotations__.items():
         value = getattr(order, name)
@@ -95,6 +108,15 @@ def parse(body: str) -> Order:
     return order
 
 
+@dataclass
+class _Waiting:
+    """A copy that waits for its turn, and until when its message is hidden from other receivers (monotonic clock)."""
+
+    user: str
+    message: Mapping[str, Any]
+    hidden_until: float
+
+
 class Orders:
     """Receives orders and has them carried out, a few at a time."""
 
@@ -105,23 +127,65 @@ class Orders:
         self._inputs = inputs
         self._live = live
         self._free = BoundedSemaphore(_WORKERS)
+        self._waiting: deque[_Waiting] = deque()
+        self._copying: Counter[str] = Counter()
+        self._lock = Lock()
 
     def run(self, ending: Event) -> None:
         """Work until `ending` is set."""
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="order") as pool:
-            while not ending.is_set():
-                # What is received and not worked on would only be hidden from a next service.
-                if not self._free.acquire(timeout=1):
+        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="order")
+        copies = ThreadPoolExecutor(_COPIES, thread_name_prefix="copy")
+        with pool, copies:
+            self._run(ending, pool, copies)
+
+    def _run(self, ending: Event, pool: ThreadPoolExecutor, copies: ThreadPoolExecutor) -> None:
+        while not ending.is_set():
+            self._start_copies(copies)
+            self._keep_hidden()
+            # What is received and not worked on would only be hidden from a next service.
+            if len(self._waiting) >= _MOST_WAITING:
+                ending.wait(_SHORT_WAIT)
+                continue
+            if not self._free.acquire(timeout=_SHORT_WAIT):
+                continue
+            self._free.release()
+            for message in self._receive(ending):
+                user = _copys_user(message)
+                if user:
+                    self._waiting.append(_Waiting(user, message, time.monotonic() + _HIDDEN))
                     continue
-                self._free.release()
-                for message in self._receive(ending):
-                    self._free.acquire()
-                    pool.submit(self._handle, message)
+                self._free.acquire()
+                pool.submit(self._handle, message, self._free.release)
+
+    def _start_copies(self, copies: ThreadPoolExecutor) -> None:
+        """Start the copies whose turn it is: the oldest, but for those of a user who has enough under way."""
+        for each in list(self._waiting):
+            with self._lock:
+                if sum(self._copying.values()) >= _COPIES:
+                    return
+                if self._copying[each.user] >= _COPIES_A_USER:
+                    continue
+                self._copying[each.user] += 1
+            self._waiting.remove(each)
+            self._hide(each.message, _HIDDEN)
+            copies.submit(self._handle, each.message, partial(self._copied, each.user))
+
+    def _copied(self, user: str) -> None:
+        with self._lock:
+            self._copying[user] -= 1
+
+    def _keep_hidden(self) -> None:
+        """Keep the messages of what waits from being received again."""
+        now = time.monotonic()
+        for each in self._waiting:
+            if each.hidden_until - now < _HIDDEN:
+                each.hidden_until = now + _HIDDEN_WAITING
+                self._hide(each.message, _HIDDEN_WAITING)
 
     def _receive(self, ending: Event) -> list[dict[str, Any]]:
         try:
             answer = self._sqs.receive_message(
-                **self._queue, MaxNumberOfMessages=_WORKERS, WaitTimeSeconds=_WAIT,
+                **self._queue, MaxNumberOfMessages=_WORKERS, WaitTimeSeconds=_SHORT_WAIT if self._waiting else _WAIT,
                 AttributeNames=["ApproximateReceiveCount"],
             )  # fmt: skip
         except (BotoCoreError, ClientError) as exc:
@@ -131,7 +195,7 @@ class Orders:
         messages: list[dict[str, Any]] = answer.get("Messages", [])
         return messages
 
-    def _handle(self, message: Mapping[str, Any]) -> None:
+    def _handle(self, message: Mapping[str, Any], done: Callable[[], None]) -> None:
         try:
             self._carry_out(message)
         except OrderError as exc:
@@ -142,7 +206,7 @@ class Orders:
             _logger.warning("an order is tried again: %s", exc)
             self._postpone(message)
         finally:
-            self._free.release()
+            done()
 
     def _carry_out(self, message: Mapping[str, Any]) -> None:
         order = parse(message["Body"])
@@ -166,3 +230,12 @@ class Orders:
         except (BotoCoreError, ClientError) as exc:
             # Then it comes back when its time is up, which does no harm.
             _logger.warning("an order could not be postponed: %s", exc)
+
+
+def _copys_user(message: Mapping[str, Any]) -> str:
+    """Return whose input an order is about, "" if it is about none."""
+    try:
+        order = parse(message["Body"])
+    except OrderError:
+        return ""
+    return order.user if isinstance(order, InputOrder) else ""

@@ -18,6 +18,8 @@ _PERCENT = re.compile(r"%(?:%|([0-9]*)([AabJjNnstux]))")
 _WIDEST = 10
 _MOST_PATTERNS = 64
 _LONGEST_PATTERN = 1024
+# Bytes of a script that are looked at: one of nothing but comments takes twenty times its size of memory.
+_LONGEST_HEAD = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def is_below(path: str, directories: tuple[str, ...]) -> bool:
 
 def _comments(script: bytes) -> list[str]:
     found: list[str] = []
-    for line in script.split(b"\n"):
+    head = script if len(script) <= _LONGEST_HEAD else script[:_LONGEST_HEAD].rpartition(b"\n")[0]
+    for line in head.split(b"\n"):
         text = line.strip()
         if text and not text.startswith(b"#"):
             break

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 # Isolated Python has no path to its own package.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from slurm_gateway_node import file_patterns, frames
+from slurm_gateway_node import child_limits, file_patterns, frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONGEST_NAME = 700  # bytes: an object's key holds 1024, and user, cluster and job stand before the name
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -151,7 +150,7 @@ def _name(path: str, base: str) -> str:
 def _is_good(name: str) -> bool:
     """Tell whether a name can be part of an object's key; file names are any bytes."""
     try:
-        return len(name.encode()) <= _LONGEST_NAME and (name.isprintable() or not name)
+        return len(name.encode()) <= frames.LONGEST_NAME and (name.isprintable() or not name)
     except UnicodeEncodeError:
         return False
 
@@ -161,6 +160,7 @@ def _shown(path: str) -> str:
 
 
 if __name__ == "__main__":
+    child_limits.confine()
     try:
         Reader(json.load(sys.stdin.buffer)).run()
     except BrokenPipeError:

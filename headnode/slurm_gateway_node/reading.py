@@ -1,6 +1,7 @@
 """A job's files, read by a child that is the job's user (read_child.py).
 
-What a child sends is its user's word and no more: it is checked for its shape, and for what was asked.
+What a child sends is its user's word and no more: it is checked for its shape, and for what was asked. Nor may it send
+without end: the service's memory and threads are for everyone's jobs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds without a byte after which a file system is given up: it hangs, or somebody stopped the child."""
+LONGEST = 7200.0
+"""Seconds for which a child is waited for in all."""
 _ENTRIES = 200_000
+# What a disk or a network file system gives at a time, at the least.
+_PIECE = 4096
+# Of a path, on the average.
+_LETTERS = 512
+_LARGEST_NUMBER = 2**64
 
 
 class ReadingError(Exception):
@@ -77,7 +85,7 @@ class Item:
 
 
 class FileReading:
-    """Reads as users. `start` starts a program as a user."""
+    """Reads as users. `start` starts a program as a user; `patience` and `longest` are PATIENCE and LONGEST."""
 
     def __init__(
         self,
@@ -86,11 +94,13 @@ class FileReading:
         files: int,
         start: Callable[[JobUser, str], subprocess.Popen[bytes]] = job_user.start,
         patience: float = PATIENCE,
+        longest: float = LONGEST,
     ) -> None:
         self._shared = list(shared)
         self._files = files
         self._start = start
         self._patience = patience
+        self._longest = longest
 
     def read(self, user: JobUser, items: Sequence[Item], most_bytes: int) -> Iterator[Event]:
         """Give what is read of the items, in their order; ReadingError.
@@ -109,7 +119,10 @@ class FileReading:
         except OSError as exc:
             raise ReadingError(f"no child could be started as {user.name}: {exc.strerror}") from exc
         try:
-            yield from self._events(child, request, len(items))
+            allowance = _Allowance(items, self._files, most_bytes)
+            for event in self._events(child, request, len(items)):
+                allowance.use(event)
+                yield event
         finally:
             job_user.end(child)
 
@@ -120,7 +133,7 @@ class FileReading:
             child.stdin.close()
         except (OSError, frames.FrameError) as exc:
             raise ReadingError("the child died before it was told what to read") from exc
-        reader = frames.FrameReader(child.stdout.fileno(), self._patience)
+        reader = frames.FrameReader(child.stdout.fileno(), self._patience, self._longest)
         open_file = False
         try:
             while True:
@@ -136,6 +149,31 @@ class FileReading:
                 yield event
         except frames.FrameError as exc:
             raise ReadingError(f"the child was given up: {exc}") from exc
+
+
+class _Allowance:
+    """What a child that does as it is asked stays below."""
+
+    def __init__(self, items: Sequence[Item], files: int, most_bytes: int) -> None:
+        self._items = items
+        self._bytes = most_bytes
+        # Each file has a beginning and an end, each item a problem; what is between them comes in pieces.
+        told = 2 * len(items) + files * len({item.group for item in items})
+        self._events = 2 * told + 2 * (most_bytes // _PIECE)
+        self._of_file = 0
+        self._letters = _LETTERS * told
+
+    def use(self, event: Event) -> None:
+        """Take note of an event; ReadingError if it is one too many."""
+        self._events -= 1
+        if isinstance(event, ReadFile):
+            self._of_file = self._items[event.item].limit
+            self._letters -= len(event.path)
+        elif isinstance(event, bytes):
+            self._bytes -= len(event)
+            self._of_file -= len(event)
+        if min(self._events, self._bytes, self._of_file, self._letters) < 0:
+            raise ReadingError("the child sent more than was asked for")
 
 
 def _request_of(item: Item) -> dict[str, Any]:
@@ -156,14 +194,14 @@ def _event(frame: dict[str, Any] | bytes, items: int) -> Event:
         raise ReadingError("the child told of what was not asked")
     if problem is not None:
         return ReadProblem(item, path, problem[:200])
-    if name is None or ".." in name.split("/") or name.startswith("/"):
+    if name is None or ".." in name.split("/") or name.startswith("/") or len(name.encode()) > frames.LONGEST_NAME:
         raise ReadingError("the child gave a file no good name")
     return ReadFile(item, path, name, *_numbers(frame, ["size", "mtime", "inode"]))
 
 
 def _numbers(frame: dict[str, Any], names: list[str]) -> list[int]:
     values = [frame.get(name) for name in names]
-    if not all(type(value) is int and value >= 0 for value in values):
+    if not all(type(value) is int and 0 <= value < _LARGEST_NUMBER for value in values):
         raise ReadingError("the child sent no numbers where they belong")
     return [int(str(value)) for value in values]
 

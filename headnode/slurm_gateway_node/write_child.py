@@ -14,7 +14,7 @@ import sys
 # Isolated Python has no path to its own package.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from slurm_gateway_node import frames
+from slurm_gateway_node import child_limits, frames
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Longer than the service takes over a part of a slow download.
@@ -63,6 +63,7 @@ def _copy(reader: frames.FrameReader, descriptor: int) -> None:
 
 
 if __name__ == "__main__":
+    child_limits.confine()
     try:
         write(frames.FrameReader(0, _PATIENCE))
         frames.send(1, {"done": True})

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import AccessDocumentError, InboxRuleError
+from .patterns import joined
 from .scripts import is_digest
 from .users import is_name
 from .yaml_nodes import NodeReader, compose
@@ -37,8 +39,6 @@ _OPTIONAL = ("script", "script_sha256", "options", "environment")
 # Where the job waits and what it is known by is not a rule's to say; a script stands in `script`.
 _NOT_A_RULES = ("hold", "wrap", "H")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WILDCARD = re.compile(r"(\*\*|\*|\?)")
-_MEANING = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,27 @@ class KeyPattern:
 
     def fits(self, key: str) -> bool:
         """Tell whether a key is what the pattern says."""
-        parts = _WILDCARD.split(self.text)
-        pattern = "".join(_MEANING.get(part) or re.escape(part) for part in parts)
-        return re.fullmatch(pattern, key, re.DOTALL) is not None
+        return _compiled(self.text).fullmatch(key) is not None
+
+
+@lru_cache(1024)
+def _compiled(text: str) -> re.Pattern[str]:
+    """Return a pattern's regular expression. Whoever writes objects chooses their keys: see patterns.py."""
+    return re.compile(joined(text.split("**"), ".", _between, _last), re.DOTALL)
+
+
+def _between(text: str) -> str:
+    """Return the expression of what stands before a `**`: its own stars take no more than they must."""
+    first, *others = map(_literal, text.split("*"))
+    return first + "".join(f"(?>[^/]*?{part})" for part in others)
+
+
+def _last(text: str) -> str:
+    return joined(text.split("*"), "[^/]", _literal, _literal)
+
+
+def _literal(text: str) -> str:
+    return "[^/]".join(map(re.escape, text.split("?")))
 
 
 def parse(name: str, text: str, *, forbidden: frozenset[str]) -> InboxRule:

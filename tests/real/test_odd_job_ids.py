@@ -15,6 +15,9 @@ REQUESTS = [
     ("GET", "/slurm/v0.0.42/jobs/state?job_id=1&job_id=2.x", None, 400),
     ("DELETE", "/slurm/v0.0.42/jobs/", {"jobs": ["1.x"]}, 403),
     ("DELETE", "/slurm/v0.0.42/jobs", {"jobs": ["1"]}, 403),
+    ("GET", "/slurm/v0.0.42/%6aob/1.x", None, 400),
+    ("DELETE", "/slurm/v0.0.42/%6Aobs", {"jobs": ["1.x"]}, 400),
+    ("DELETE", "/slurm/v0.0.42/job%73/", {"jobs": ["1.x"]}, 400),
 ]
 
 

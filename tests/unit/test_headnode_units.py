@@ -107,6 +107,7 @@ def test_the_files_service_is_root_without_roots_powers() -> None:
         "ProtectSystem": ["strict"],
         "ReadWritePaths": ["/var/lib/slurm-gateway/ends -/home -/shared"],
         "MemoryMax": ["512M"],
+        "OOMPolicy": ["continue"],
     }
     assert expected == {name: service[name] for name in expected}
     assert service["ExecStart"][0].startswith("/usr/bin/setpriv --inh-caps=-all -- /usr/bin/python3 ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,24 @@ def test_what_cannot_be_understood_is_told() -> None:
 
     assert found.patterns == ("�",)
     assert set(found.misunderstood) == {"../up", "input=x", "output=", 'output="open'}
+
+
+def test_a_script_of_nothing_but_comments_takes_little_memory() -> None:
+    script = b"#!/bin/sh\n#GATEWAY output=a\n" + b"##\n" * 1_300_000
+
+    tracemalloc.start()
+    found = output_files.wanted(script, "")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found.patterns == ("a",)
+    assert peak < 3 * len(script)
+
+
+def test_a_line_that_is_cut_off_where_a_script_is_looked_at_no_more_names_nothing() -> None:
+    script = b"#!/bin/sh\n#GATEWAY output=a\n" + b"#GATEWAY output=" + b"b" * 300_000
+
+    assert output_files.wanted(script, "") == output_files.Wanted(("a",), ())
 
 
 def test_what_a_submit_asks_to_collect_arrives_through_the_jobs_extra_field() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm_gateway_node import frames
+from slurm_gateway_node import child_limits, frames
 from slurm_gateway_node.job_user import JobUser
 from slurm_gateway_node.reading import FileRead, FileReading, Item, ReadFile, ReadingError, ReadProblem
 
@@ -183,6 +184,8 @@ FILE = {"item": 0, "path": "/a", "name": "a", "size": 1, "mtime": 1, "inode": 1}
         [{**FILE, "name": 5}],
         [{**FILE, "size": "1"}],
         [{**FILE, "size": True}],
+        [{**FILE, "size": 2**64}],
+        [{**FILE, "name": "x" * (frames.LONGEST_NAME + 1)}],
         [{"unknown": 1}],
     ],
 )
@@ -191,6 +194,77 @@ def test_a_child_that_says_what_none_says_is_given_up(sent: list[Any]) -> None:
 
     with pytest.raises(ReadingError):
         list(reading.read(USER, [Item(path="/a", limit=1)], 1))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        # A stream's limit is 3 bytes, and all may have 5.
+        [FILE, b"1234"],
+        [FILE, b"123", {"end": 3}, {**FILE, "item": 1}, b"123"],
+        [{"item": 0, "path": "/a", "problem": "missing"}] * 40,
+        [FILE, *[b""] * 40],
+        [{**FILE, "path": "/" + "x" * 4000}, {"end": 0}] * 4,
+    ],
+    ids=["a file's bytes", "bytes", "problems", "empty data", "paths"],
+)
+def test_a_child_that_sends_more_than_was_asked_for_is_given_up(sent: list[Any]) -> None:
+    items = [Item(path="/a", limit=3), Item(path="/b", limit=3)]
+
+    with pytest.raises(ReadingError, match="more than was asked"):
+        list(FileReading(["/"], files=1, start=saying(*sent, {"done": True})).read(USER, items, 5))
+
+
+def test_a_child_is_not_waited_for_without_end_although_it_sends() -> None:
+    start = saying(FILE, b"x", {"end": 1}, {"done": True})
+
+    with pytest.raises(ReadingError, match="in all"):
+        list(FileReading(["/"], files=1, start=start, longest=0).read(USER, [Item(path="/a", limit=1)], 1))
+
+
+def limits(child: subprocess.Popen[bytes]) -> set[tuple[str, ...]]:
+    lines = Path(f"/proc/{child.pid}/limits").read_text().splitlines()
+    wanted = ("Max processes", "Max address space", "Max core file size")
+    return {(name, *line.removeprefix(name).split()[:2]) for line in lines for name in wanted if line.startswith(name)}
+
+
+LIMITS = {
+    ("Max processes", "0", "0"),
+    ("Max core file size", "0", "0"),
+    ("Max address space", str(child_limits.MEMORY), str(child_limits.MEMORY)),
+}
+
+
+def test_a_child_that_reads_starts_no_other_and_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 4_000_000)
+
+    def start(user: JobUser, program: str) -> subprocess.Popen[bytes]:
+        children.append(as_ourselves(user, program))
+        return children[0]
+
+    children: list[subprocess.Popen[bytes]] = []
+    events = FileReading([str(tmp_path)], files=1, start=start).read(
+        USER, [Item(path=f"{tmp_path}/a", limit=MOST)], MOST
+    )
+
+    # It cannot end before all of the file is taken.
+    assert isinstance(next(iter(events)), ReadFile)
+    assert limits(children[0]) == LIMITS
+
+
+def test_a_child_that_writes_starts_no_other_and_takes_little_memory(tmp_path: Path) -> None:
+    child = as_ourselves(USER, "write_child")
+    assert child.stdin is not None
+    frames.send(child.stdin.fileno(), {"path": str(tmp_path / "x")})
+    deadline = time.monotonic() + 20
+    while not (tmp_path / ".x.partial").exists():
+        assert time.monotonic() < deadline
+
+    found = limits(child)
+
+    child.stdin.close()
+    child.wait(20)
+    assert found == LIMITS
 
 
 def test_a_child_that_says_nothing_is_given_up_in_time() -> None:
@@ -255,10 +329,20 @@ def test_what_hinders_is_said(tmp_path: Path) -> None:
     assert write(tmp_path / "file" / "x", {"end": 0}) == (0, {"problem": "File exists"})
 
 
-def test_a_frame_that_is_none_is_no_frame() -> None:
+@pytest.mark.parametrize(
+    ("sent", "what"),
+    [
+        (b"X\0\0\0\0", "no frame"),
+        (b"M\0\0\0\1[", "no JSON"),
+        (b"M\0\0\xea\x60" + b"[" * 60_000, "no JSON"),
+        (b"M\0\0\0\2[]", "no message"),
+    ],
+    ids=["kind", "not JSON", "deep", "list"],
+)
+def test_a_frame_that_is_none_is_no_frame(sent: bytes, what: str) -> None:
     reader_end, writer_end = os.pipe()
-    os.write(writer_end, b"X\0\0\0\0")
-    with pytest.raises(frames.FrameError, match="no frame"):
+    os.write(writer_end, sent)
+    with pytest.raises(frames.FrameError, match=what):
         frames.FrameReader(reader_end, 1).read()
     os.close(reader_end)
     os.close(writer_end)

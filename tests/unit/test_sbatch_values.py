@@ -201,6 +201,21 @@ def test_what_is_no_node_list_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 100_000 + "[1-65536]",
+        "a[1-65536]" + "b[1]" * 1000,
+        ",".join(["a" * 10_000 + "[1-300]"] * 200),
+        "[" + "0" * 900 + "1,1-60000]" + "a" * 100,
+    ],
+    ids=["long name", "many parts", "many items", "long number"],
+)
+def test_a_short_list_of_nodes_cannot_become_a_large_one(text: str) -> None:
+    with pytest.raises(ValueRefusedError, match="too long"):
+        hosts.names(text)
+
+
+@pytest.mark.parametrize(
     ("text", "words", "items"),
     [
         ("local", ["local"], None),

@@ -7,22 +7,29 @@ import re
 from .errors import ValueRefusedError
 
 MOST = 65_536
+# Of all names together. A short list of long names could fill the memory otherwise.
+_LETTERS = 64 * MOST
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?", re.ASCII)
 
 
 def names(text: str) -> list[str]:
     """Return every name of a list in its order, duplicates included.
 
-    Raises ValueRefusedError for a malformed list, and for one of more than 65,536 names.
+    Raises ValueRefusedError for a malformed list, and for one of more than 65,536 names or 4 MiB.
     """
     found: list[str] = []
+    letters = 0
     for item in items(text):
         expanded = [""]
         for position, part in enumerate(re.split(r"\[([^\[\]]*)\]", item)):
             pieces = [part] if position % 2 == 0 else _numbers(text, part)
             if len(expanded) * len(pieces) + len(found) > MOST:
                 raise ValueRefusedError(f"the list has more than {MOST} names")
+            longest = max(map(len, expanded)) + max(map(len, pieces))
+            if letters + len(expanded) * len(pieces) * longest > _LETTERS:
+                raise ValueRefusedError("the names of the list are too long")
             expanded = [head + piece for head in expanded for piece in pieces]
+        letters += sum(map(len, expanded))
         found.extend(expanded)
     return found
 
