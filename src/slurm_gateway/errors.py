@@ -5,6 +5,7 @@
     ├── AccessDocumentError     the access document breaks a rule of its own
     ├── InboxRuleError          a rule of the inbox is not valid
     ├── DeadLetterError         an object of the inbox becomes no job until somebody mends something
+    │   └── MintRefusedError        ... because its rule gets no token for its user
     ├── TokenRefusedError       a Slurm token does not pass the edge
     ├── EventNotValidError      an event says what none should: it is recorded nowhere
     ├── UnavailableError        SSM or KMS gave no answer, or nothing usable: try again later
@@ -62,6 +63,14 @@ class InboxRuleError(GatewayError):
 
 class DeadLetterError(GatewayError):
     """An object of the inbox becomes no job; the message is the sentence that waits with it for an operator."""
+
+
+class MintRefusedError(DeadLetterError):
+    """A rule of the inbox gets no token for its user; `reason` is a fixed word for the audit log."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class TokenRefusedError(GatewayError):

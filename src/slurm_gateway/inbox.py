@@ -21,7 +21,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from . import marker as markers
-from .errors import DeadLetterError
+from . import short_tokens
+from .errors import DeadLetterError, MintRefusedError
 from .head_node_orders import InputOrder, input_path
 from .inbox_job import Input
 from .inbox_table import USER
@@ -31,7 +32,7 @@ from .slurm_submission import SlurmSubmission
 from .submission import Claim, Submission, in_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .access import Access
     from .api_version import ApiVersions
@@ -116,23 +117,38 @@ class Inbox:
             return Taken.UNMATCHED  # what consoles show as a folder
         # What was mended before the message was sent counts: nothing is put aside, or left, by what was read earlier.
         try:
-            taken = self._make(thing, 0.0, ends_at)
+            taken = self._make(thing, 0.0, message, ends_at)
         except DeadLetterError:
             taken = Taken.UNMATCHED
-        return taken if taken is not Taken.UNMATCHED else self._make(thing, message.sent_at, ends_at)
+        if taken is Taken.UNMATCHED:
+            taken = self._make(thing, message.sent_at, message, ends_at)
+        return taken
 
-    def _make(self, thing: InboxObject, since: float, ends_at: float) -> Taken:
+    def _make(self, thing: InboxObject, since: float, message: Message, ends_at: float) -> Taken:
         """Make the job of an object that has none, by rules and grants that were read at `since` or later."""
         rule = self._rules(since).deciding(thing.key)
         if rule is None:
             return Taken.UNMATCHED
+        origin = {**message.origin(), "object": str(thing)}
+        try:
+            return self._make_by(rule, thing, since, origin, ends_at)
+        except MintRefusedError as exc:
+            if since:
+                # The first look may have been at what is mended since, and is not the last word.
+                short_tokens.refused(rule.name, rule.user, origin, exc.reason)
+            raise
+
+    def _make_by(
+        self, rule: InboxRule, thing: InboxObject, since: float, origin: Mapping[str, str], ends_at: float
+    ) -> Taken:
         if not self._access(since).may_run(rule.name, rule.user):
-            raise DeadLetterError(
+            raise MintRefusedError(
+                "user-not-allowed",
                 f"The access document does not grant the rule {rule.name} the user {rule.user}. Add "
-                f"{{rule: {rule.name}, users: [{rule.user}]}} to its inbox, or name another user in the rule."
+                f"{{rule: {rule.name}, users: [{rule.user}]}} to its inbox, or name another user in the rule.",
             )
         of = self._input(thing, rule.user)
-        claim, again = self._submit(rule, of, ends_at)
+        claim, again = self._submit(rule, of, origin, ends_at)
         self._order(of, claim)
         return Taken.KNOWN if again else Taken.SUBMITTED
 
@@ -140,9 +156,9 @@ class Inbox:
         path = input_path(self._input_directory, user=user, bucket=thing.bucket, key=thing.key, version=thing.version)
         return Input(thing, self._objects.size(thing), path)
 
-    def _submit(self, rule: InboxRule, of: Input, ends_at: float) -> tuple[Claim, bool]:
+    def _submit(self, rule: InboxRule, of: Input, origin: Mapping[str, str], ends_at: float) -> tuple[Claim, bool]:
         script = self._jobs.script(rule)
-        caller = self._tokens.caller(rule.user)
+        caller = self._tokens.caller(rule.name, rule.user, origin)
         translate = self._jobs.translate(rule, script, of)
         slurm = SlurmSubmission(
             self._slurmrestd, self._versions, caller, translate,
@@ -163,6 +179,7 @@ class Inbox:
             raise
         _logger.info("job of an object", extra={
             "object": str(of.thing), "rule": rule.name, "user": rule.user, "job": answer["id"], "again": again,
+            "jti": caller.token_id,
         })  # fmt: skip
         if not slurm.marker:
             # Another delivery of the event made the job meanwhile, and tells the head node.

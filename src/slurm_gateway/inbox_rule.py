@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import AccessDocumentError, InboxRuleError
-from .patterns import joined
 from .scripts import is_digest
 from .users import is_name
 from .yaml_nodes import NodeReader, compose
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from yaml import Node
 
 INBOX = "inbox/"
@@ -39,6 +39,11 @@ _OPTIONAL = ("script", "script_sha256", "options", "environment")
 # Where the job waits and what it is known by is not a rule's to say; a script stands in `script`.
 _NOT_A_RULES = ("hold", "wrap", "H")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WILDCARD = re.compile(r"(\*\*|\*|\?)")
+# A key of S3's has no more bytes.
+_LONGEST_KEY = 1024
+# A rule that is wrong is told of with each of its objects: so much is read by nobody.
+_MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +66,31 @@ class KeyPattern:
     text: str
 
     def fits(self, key: str) -> bool:
-        """Tell whether a key is what the pattern says."""
-        return _compiled(self.text).fullmatch(key) is not None
+        """Tell whether a key is what the pattern says.
 
-
-@lru_cache(1024)
-def _compiled(text: str) -> re.Pattern[str]:
-    """Return a pattern's regular expression. Whoever writes objects chooses their keys: see patterns.py."""
-    return re.compile(joined(text.split("**"), ".", _between, _last), re.DOTALL)
-
-
-def _between(text: str) -> str:
-    """Return the expression of what stands before a `**`: its own stars take no more than they must."""
-    first, *others = map(_literal, text.split("*"))
-    return first + "".join(f"(?>[^/]*?{part})" for part in others)
-
-
-def _last(text: str) -> str:
-    return joined(text.split("*"), "[^/]", _literal, _literal)
-
-
-def _literal(text: str) -> str:
-    return "[^/]".join(map(re.escape, text.split("?")))
+        In one pass, whatever the key: who may write an object may hold up no other, as some keys do with a regular
+        expression of several wildcards.
+        """
+        where: dict[str, int] = {}
+        for place, letter in enumerate(key):
+            where[letter] = where.get(letter, 0) | 1 << place
+        within = ((1 << len(key)) - 1) & ~where.get("/", 0)  # the places of what is no slash
+        at = 1  # its bit n is set where the first n characters are what the pattern says so far
+        for part in _WILDCARD.split(self.text):
+            match part:
+                case "**":
+                    at = (1 << len(key) + 1) - (at & -at)
+                case "*":
+                    # The sum carries from each place through what is no slash, to the next slash or the end.
+                    at |= ((at & within) + within) ^ within
+                case "?":
+                    at = (at & within) << 1
+                case _:
+                    for letter in part:
+                        at = (at & where.get(letter, 0)) << 1
+            if not at:
+                return False
+        return bool(at >> len(key))
 
 
 def parse(name: str, text: str, *, forbidden: frozenset[str]) -> InboxRule:
@@ -93,20 +101,29 @@ def parse(name: str, text: str, *, forbidden: frozenset[str]) -> InboxRule:
     """
     if not NAME.fullmatch(name):
         raise InboxRuleError(["a rule's name is 1 to 64 letters, digits, `_`, `.` and `-`: rules/NAME.yaml"])
-    if len(text.encode()) > LONGEST:
+    if len(text.encode(errors="replace")) > LONGEST:
         raise InboxRuleError([f"it is longer than {LONGEST} bytes; stage the script, and give script_sha256"])
     try:
         root = compose(text, longest=LONGEST)
     except AccessDocumentError as exc:
         # What both kinds of documents are made of is read in one place.
-        raise InboxRuleError(exc.problems) from exc
+        raise InboxRuleError(_readable(exc.problems)) from exc
     if root is None:
         raise InboxRuleError([f"it is empty; it should have {', '.join(_REQUIRED)} and a script"])
     reader = _Reader(forbidden)
     key, rule = reader.rule(name, root)
     if rule is None:
-        raise InboxRuleError(reader.problems, key=key)
+        raise InboxRuleError(_readable(reader.problems), key=key)
     return rule
+
+
+def _readable(problems: Sequence[str]) -> list[str]:
+    """Return the first of a document's problems, none of them without end."""
+    told = [
+        each if len(each) <= _LONGEST_PROBLEM else f"{each[:_LONGEST_PROBLEM]}..." for each in problems[:_MOST_PROBLEMS]
+    ]
+    more = len(problems) - len(told)
+    return [*told, f"and {more} more"] if more else told
 
 
 class _Reader(NodeReader):
@@ -135,6 +152,9 @@ class _Reader(NodeReader):
             return None
         if not text.startswith(INBOX) or text == INBOX:
             self.wrong(node, f"key should begin with {INBOX} and say which objects below it are meant")
+            return None
+        if len(text.encode()) > _LONGEST_KEY:
+            self.wrong(node, f"key should have {_LONGEST_KEY} bytes at most, as the keys of objects have")
             return None
         return KeyPattern(text)
 

@@ -105,6 +105,10 @@ class NodeReader:
         if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
             self.wrong(node, f"{what} should be text; put it in quotes if it looks like something else")
             return ""
+        # PyYAML's own loader, unlike libyaml's, reads half of a surrogate pair where it is escaped; no encoding has it.
+        if any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            self.wrong(node, f"{what} has half of a surrogate pair in it")
+            return ""
         return str(node.value)
 
     def flag(self, node: yaml.Node | None, what: str) -> bool:

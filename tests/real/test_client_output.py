@@ -19,8 +19,6 @@ from tests.real.conftest import ROOT
 
 pytestmark = pytest.mark.any_release
 
-HAS_ROUTE = "/jobs/{id}/output" in (ROOT / "template.yaml").read_text()
-NO_ROUTE = "this gateway has no output route"
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -28,11 +26,6 @@ def test_log_comes_while_the_job_runs_and_is_complete_soon_after_its_end(client:
     script = client.script("talk.sh", "for n in 1 2 3 4; do echo line $n; sleep 3; done; exit 3")
     process = client.start("submit", script, "--follow")
     assert process.stdout is not None
-    if not HAS_ROUTE:
-        stdout, stderr = process.communicate(timeout=120)
-        assert (process.returncode, stdout) == (3, "")
-        assert NO_ROUTE in stderr
-        return
     assert process.stdout.readline() == "line 1\n"
     assert process.poll() is None, "the job is not over yet"
     rest, stderr = process.communicate(timeout=120)
@@ -48,9 +41,6 @@ def test_output_and_files_are_kept_for_each_job_and_each_task(client: Client) ->
     done = client.run("submit", script, "--output-dir=out", "--parsable", "--error=%j.err", "--", "seven")
     assert done.returncode == 0, done.stderr
     job_id = done.stdout.strip()
-    if not HAS_ROUTE:
-        assert NO_ROUTE in done.stderr
-        return
     assert (client.home / f"out/{job_id}/stdout").read_text() == "kept\n"
     assert (client.home / f"out/{job_id}/files/results/seven.csv").read_text() == "seven\n"
     array = client.run(
@@ -76,17 +66,11 @@ def test_documented_session_is_what_it_looks_like(client: Client) -> None:
     assert done.returncode == int(found[4])
     shown = [alike(line) for line in done.stdout.splitlines()]
     documented = [alike(line) for line in found[3].splitlines()]
-    if not HAS_ROUTE:
-        documented = [line for line in documented if not line.startswith("Hello")]
     # Whether a state is seen depends on when one looks; those that end and begin it are always there.
     assert [line for line in documented if "PENDING" not in line and "RUNNING" not in line] == [
-        line for line in shown if "PENDING" not in line and "RUNNING" not in line and NO_ROUTE not in line
+        line for line in shown if "PENDING" not in line and "RUNNING" not in line
     ]
-    assert {line for line in shown if NO_ROUTE not in line} <= {
-        *documented,
-        "job N PENDING (Priority)",
-        "job N PENDING (None)",
-    }
+    assert set(shown) <= {*documented, "job N PENDING (Priority)", "job N PENDING (None)"}
 
 
 def test_documented_error_is_what_it_looks_like(client: Client) -> None:
@@ -112,8 +96,7 @@ def test_follow_at_a_terminal_fits_it_and_is_coloured_as_wanted(client: Client, 
     assert "Traceback" not in text
     assert ("\x1b[31m" in text) == (not no_color), "FAILED is red, unless nobody wants colours"
     assert any(line.startswith("Submitted job ") for line in lines)
-    if HAS_ROUTE:
-        assert "printed" in lines
+    assert "printed" in lines
     refused = at_terminal(client, columns, no_color, "submit", script.name, "--partition=none")
     assert refused[0] == 248
     assert max(len(line.rstrip("\r")) for line in ANSI.sub("", refused[1]).split("\n")) <= columns

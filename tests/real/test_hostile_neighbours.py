@@ -89,7 +89,7 @@ def shown(answer: httpx.Response, *own: str) -> tuple[int, str]:
     return answer.status_code, text
 
 
-# Every route of ours that names a job: a part of a job, a change and a condition too. The output is not there yet.
+# Every route of ours that names a job: a part of a job, its output, a change and a condition too.
 OF_A_JOB: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/jobs/{id}", {}),
     ("GET", "/jobs/{id}", {"headers": {"If-None-Match": "*"}}),
@@ -99,6 +99,8 @@ OF_A_JOB: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/jobs/{id}?user=bob", {}),
     ("GET", "/jobs/{id}/output", {}),
     ("GET", "/jobs/{id}/output?offset=0", {}),
+    ("GET", "/jobs/{id}/output?list=true", {}),
+    ("GET", "/jobs/{id}/output?file=x", {}),
     ("HEAD", "/jobs/{id}", {}),
     ("DELETE", "/jobs/{id}", {}),
     ("DELETE", "/jobs/{id}?signal=KILL", {}),

@@ -65,7 +65,8 @@ def wait_until_empty(timeout: float = 60) -> None:
 
 
 def test_many_objects_under_faults_are_one_job_each(no_letters: None) -> None:
-    result = inbox_faults.run(150, stop_after=2, stop_for=6, kills=2, deadline=300)
+    # A tenth of what `make soak` does.
+    result = inbox_faults.run(500, stop_after=3, stop_for=12, kills=2, deadline=900)
 
     assert result.is_exact(), "\n".join(result.lines())
 

@@ -22,9 +22,11 @@ LIFESPAN = 20
 ROUTES = {
     "/slurm": f"/slurm/{NATIVE_VERSION}/nodes/",
     "/slurmdb": f"/slurmdb/{NATIVE_VERSION}/users/",
+    "/slurm jobs/state": f"/slurm/{NATIVE_VERSION}/jobs/state",
     "/openapi": "/openapi/v3",
     "/jobs": "/jobs",
     "/jobs/{id}": "/jobs/99999999",
+    "/jobs/{id}/output": "/jobs/99999999/output",
     "/jobs/openapi.json": "/jobs/openapi.json",
     "/scripts/{sha256}": "/scripts/" + "0" * 64,
 }
@@ -64,7 +66,7 @@ def test_a_rotation_under_load_fails_no_request_and_a_dropped_keys_tokens_die_on
 
     headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": fresh(stack)}
     assert {name: get(stack, path, headers).status_code for name, path in ROUTES.items()} == {
-        **dict.fromkeys(ROUTES, 200), "/jobs/{id}": 404, "/scripts/{sha256}": 404,
+        **dict.fromkeys(ROUTES, 200), "/jobs/{id}": 404, "/jobs/{id}/output": 404, "/scripts/{sha256}": 404,
     }  # fmt: skip
 
     begin = time.monotonic()

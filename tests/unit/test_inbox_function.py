@@ -6,22 +6,25 @@ import importlib
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jwt
 import pytest
 from emulation import Aws, PublishedUsers
 from event_samples import sample
 from slurmrestd_stand_in import HANG_UP, StandIn, answer, refusal, slurmrestd
 from templates_under_test import api_resource
 
-from slurm_gateway import aws, inbox_redrive, s3_object
+from slurm_gateway import aws, inbox_redrive, logs, s3_object
 
 SUBMIT = "POST /slurm/v0.0.42/job/submit"
 JOBS = "/slurm/v0.0.42/jobs/"
 BUCKET = "bucket"
+Lines = Callable[[], list[dict[str, Any]]]
 RULE = """\
 version: 1
 key: inbox/alice/*.txt
@@ -178,6 +181,58 @@ def test_an_object_becomes_a_held_job_of_the_rules_user_and_an_order_to_the_head
     [sent] = [headers for method, path, headers, _ in world.slurm.requests if "submit" in path]
     assert sent["X-SLURM-USER-NAME"] == "alice"
     assert world.dynamodb.scan(TableName="JobsTable")["Count"] == 1
+
+
+def audited(lines: Lines) -> list[dict[str, Any]]:
+    return [line for line in lines() if line["name"] == logs.AUDIT]
+
+
+def test_a_token_that_a_rule_gets_is_an_audit_line_at_every_log_level_and_its_submits_have_its_id(
+    world: World, log_lines: Lines
+) -> None:
+    world.rule()
+    logging.getLogger("slurm_gateway").setLevel("CRITICAL")
+    version = world.write()
+
+    world.tell(("inbox/alice/hello.txt", version))
+
+    logging.getLogger("slurm_gateway").setLevel("INFO")
+    world.tell(("inbox/alice/again.txt", world.write("inbox/alice/again.txt")))
+    [line] = audited(log_lines)
+    expected = {
+        "message": "token minted", "principal": "inbox rule alice-words", "rule": "alice-words", "user": "alice",
+        "lifespan": 120, "request_id": "N4N7GDK58NMKJ12R", "source_ip": "192.0.2.7",
+        "object": f"inbox/alice/hello.txt (version {version})", "TokensMinted": 1,
+    }  # fmt: skip
+    assert expected.items() <= line.items()
+    tokens = {headers["X-SLURM-USER-TOKEN"] for _, path, headers, _ in world.slurm.requests if "submit" in path}
+    claims = [jwt.decode(token, options={"verify_signature": False}) for token in tokens]
+    assert [claim["jti"] for claim in claims] == [line["jti"]]
+    assert not any(part in str(log_lines()) for token in tokens for part in token.split("."))
+    assert [each["jti"] for each in log_lines() if each["message"] == "job of an object"] == [line["jti"]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "published", "told"),
+    [
+        (RULE.replace("user: alice", "user: bob"), {}, ("bob", "user-not-allowed", "TokensRefused")),
+        (RULE, {"users": ["bob"]}, ("alice", "user-not-eligible", "TokensRefused")),
+        (RULE, {"age": 3600}, ("alice", "unavailable", "TokensUnavailable")),
+    ],
+)
+def test_a_token_that_a_rule_does_not_get_is_one_audit_line_with_its_reason(
+    world: World, log_lines: Lines, rule: str, published: dict[str, Any], told: tuple[str, str, str]
+) -> None:
+    world.rule(rule)
+    vars(world.published).update(published)
+
+    world.tell(("inbox/alice/hello.txt", world.write()))
+
+    [line] = audited(log_lines)
+    user, reason, counted = told
+    expected = {"message": "no token", "rule": "alice-words", "user": user, "reason": reason, counted: 1}
+    assert expected.items() <= line.items()
+    assert line["request_id"] == "N4N7GDK58NMKJ12R"
 
 
 def test_an_event_that_comes_again_makes_no_second_job_and_no_second_order(world: World) -> None:
@@ -338,6 +393,20 @@ def test_the_first_rule_by_name_decides(world: World) -> None:
         ({"detail": {"bucket": {"name": BUCKET}, "object": {"key": "inbox/x"}}}, "names no version"),
         ({"detail": {"bucket": {"name": BUCKET}, "object": {"key": ["inbox/x"], "version-id": "1"}}}, "not under"),
         ({"detail": []}, "not an event of S3's"),
+        (
+            {"detail": {"bucket": {"name": BUCKET}, "object": {"key": "inbox/\ud800", "version-id": "1"}}},
+            "not an event",
+        ),
+        (
+            {"detail": {"bucket": {"name": BUCKET}, "object": {"key": "inbox/x", "version-id": "\udfff"}}},
+            "not an event",
+        ),
+        (
+            {"detail": {"bucket": {"name": BUCKET}, "object": {"key": "inbox/../rules/x", "version-id": "1"}}},
+            "never wri",
+        ),
+        ({"detail": {"bucket": {"name": BUCKET}, "object": {"key": "inbox/x\0", "version-id": "1"}}}, "never written"),
+        ({"detail": {"bucket": {"name": BUCKET}, "object": {"key": "inbox/x", "version-id": "null"}}}, "never written"),
     ],
 )
 def test_a_message_that_s3_did_not_cause_makes_no_job(world: World, changes: dict[str, Any], sentence: str) -> None:
@@ -347,6 +416,49 @@ def test_a_message_that_s3_did_not_cause_makes_no_job(world: World, changes: dic
 
     assert sentence in world.reasons()[0]
     assert world.submitted() == []
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, "{" * 10, '{"detail": NaN}', '{"detail": {}, "detail": []}', "\0", "x"]
+)
+def test_a_message_that_is_a_bomb_waits_at_once(world: World, body: str) -> None:
+    [record] = sample("inbox-batch")["Records"]
+
+    assert world.handler({"Records": [record | {"body": body}]})["batchItemFailures"] == []
+
+    assert "not an event of S3's" in world.reasons()[0]
+    assert world.submitted() == []
+
+
+# Each stands in a key of its own, and so in a path, a variable of the job's, an order and a line of the log.
+ODD = [
+    *(chr(code) for code in range(1, 0x80) if not chr(code).isalnum()),
+    "\x80", "\x85", "\xa0", "\xad", "\xff", "\u00e4\u0308", "\u202e", "\u2028", "\ufeff", "\U0001f600",
+    "%2e%2e%2f", "%00", "..", "$(id)", "`id`", "; id",
+    "a=b", "' or '1'='1", "{user}", "-rf", "~root", "\r\nX: y", "&amp;", "+", "?versionId=x", "#x",
+]  # fmt: skip
+
+
+def test_whatever_characters_a_key_has_it_is_one_input_of_its_own_directory(world: World) -> None:
+    world.rule(RULE.replace("inbox/alice/*.txt", "inbox/alice/**"))
+    about = [(key, world.write(key)) for key in (f"inbox/alice/{odd}/a{odd}b" for odd in ODD)]
+    for first in range(0, len(about), 10):
+        assert world.tell(*about[first : first + 10]) == []
+
+    # Here, for moto cannot list some of these names.
+    for key, version in about:
+        world.s3.delete_object(Bucket=BUCKET, Key=key, VersionId=version)
+    assert len(about) > 90
+    assert world.reasons() == []
+    jobs = [dict(item.split("=", 1) for item in job["environment"]) for job in world.submitted()]
+    assert [(job["INPUT_KEY"], job["INPUT_VERSION"]) for job in jobs] == about
+    paths = [job["INPUT_PATH"] for job in jobs]
+    assert len(set(paths)) == len(about)
+    for path in paths:
+        directory, name = path.removeprefix("/home/alice/inbox/").split("/")
+        assert re.fullmatch("[0-9a-f]{16}", directory)
+        assert name not in {"", ".", ".."}
+        assert name.isprintable()
 
 
 def test_a_message_about_a_version_that_was_never_written_makes_no_job(world: World) -> None:

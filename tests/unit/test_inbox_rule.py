@@ -66,6 +66,7 @@ WRONG = [
     (changed("version: 1", "version: one"), "line 1: version should be 1", True),
     (changed("key: inbox/", "key: rules/"), "line 2: key should begin with inbox/", True),
     (changed("key: inbox/genomes/*.fastq.gz", "key: inbox/"), "line 2: key should begin with inbox/", True),
+    (changed("key: inbox/", "key: inbox/" + "x" * 1024), "line 2: key should have 1024 bytes at most", True),
     (changed("key: inbox/genomes/*.fastq.gz\n", ""), "line 1: a rule lacks key", True),
     (changed("user: alice", "user: Alice"), "line 3: 'Alice' is not the name of a Linux user", True),
     (changed("user: alice", "user: root"), "line 3: root never gets a token", False),

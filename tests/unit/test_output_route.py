@@ -156,6 +156,29 @@ def test_nobody_elses_output_is_answered_whatever_slurm_shows(
     assert output()[0] == 302  # Slurm forgot it; the record that the first answer left is its owner's.
 
 
+def test_an_id_that_begins_again_leads_to_nobody_elses_output(
+    output: Any, slurm: StandIn, put: Any  # noqa: F811
+) -> None:  # fmt: skip
+    slurm.answers[f"GET {JOB}/12"] = job("COMPLETED")
+    put(OUTPUT + "manifest.json", MANIFEST)
+    assert output()[0] == 302
+
+    # Slurm lost its state, and gave the number to a job of bob's that has ended as well.
+    times = {"submit_time": number(NOW - 10), "start_time": number(NOW - 9), "end_time": number(NOW - 5)}
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=["COMPLETED"], user_name="bob", **times)])
+    for query in ("", "list=true", "offset=0", "file=results/a%20b.csv"):
+        status, headers, told = output(query, user="bob")
+        assert (status, "location" in headers) == (503, False)
+        assert MANIFEST["files"][0]["name"] not in json.dumps(told)
+    own = OUTPUT.replace("alice", "bob").replace(f"12-{NOW - 20}", f"12-{NOW - 10}")
+    put(own + "manifest.json", {**MANIFEST, "user": "bob", "submitted": NOW - 10, "files": []})
+    assert urlsplit(output(user="bob")[1]["location"]).path.endswith(own + "stdout")
+
+    # To alice Slurm shows no such job: her own is the one of her record.
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", 404)
+    assert urlsplit(output()[1]["location"]).path.endswith(OUTPUT + "stdout")
+
+
 def test_an_array_refers_to_its_tasks(output: Any, slurm: StandIn) -> None:  # noqa: F811
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[waiting_tasks("2,5"), task(1, 15)])
 

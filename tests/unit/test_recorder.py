@@ -171,6 +171,39 @@ def test_the_sample_batch_is_recorded(dynamodb: Any, monkeypatch: pytest.MonkeyP
     assert len(recorder.build(os.environ)(batch)["batchItemFailures"]) == 2
 
 
+def test_what_is_told_of_the_future_is_not_recorded(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then nothing that is true would replace it: no record, and no heartbeat."""
+    environ = {
+        "JOBS_TABLE": "JobsTable", "HEARTBEATS_TABLE": "HeartbeatsTable", "JOB_RECORD_DAYS": "90", "CLUSTER_NAME": "c",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1",
+    }  # fmt: skip
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    from slurm_gateway import recorder
+
+    output = {
+        "version": 1, "cluster": "c", "id": "12", "user": "alice", "submitted": SUBMITTED, "stdout": None,
+        "stderr": None, "files": {"count": 0, "size": 0}, "problems": [], "more_problems": 0,
+    }  # fmt: skip
+
+    def batch(ahead: int) -> dict[str, Any]:
+        at = rfc3339(SUBMITTED + ahead)
+        details = (
+            ("Slurm Job State Change", {**DETAIL, "seen_at": (SUBMITTED + ahead) * 1000}),
+            ("Slurm Heartbeat", {**BEAT, "time": at}),
+            ("Slurm Job Output", {**output, "collected_at": at.replace("Z", ".000000Z")}),
+        )
+        bodies = [json.dumps({"detail-type": kind, "detail": detail}) for kind, detail in details]
+        return {"Records": [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]}
+
+    recording = recorder.build(os.environ, now=lambda: SUBMITTED)
+
+    assert len(recording(batch(301))["batchItemFailures"]) == 3
+    assert [dynamodb.scan(TableName=table)["Count"] for table in ("JobsTable", "HeartbeatsTable")] == [0, 0]
+    assert recording(batch(299)) == {"batchItemFailures": []}
+    assert [dynamodb.scan(TableName=table)["Count"] for table in ("JobsTable", "HeartbeatsTable")] == [1, 1]
+
+
 def test_a_message_that_fails_does_not_hold_up_the_others() -> None:
     done: list[Any] = []
 
