@@ -9,6 +9,7 @@ import pytest
 
 from deploy import verify
 from local.address import CHECKOUT
+from slurm_gateway import metrics
 
 DOCS = CHECKOUT / "docs"
 CENT = Decimal("0.01")
@@ -38,6 +39,8 @@ def test_the_costs_count_the_alarms_and_metrics_that_there_are() -> None:
     [counted] = re.findall(r"^\| Alarms \| 0.10 \| (\d+)", text, re.MULTILINE)
 
     assert int(counted) == len(alarms)
+    [counted] = re.findall(r"^\| Metrics of our own, without reasons \| 0.30 \| (\d+)", text, re.MULTILINE)
+    assert int(counted) == len(metrics.UNITS)
 
 
 def test_every_check_on_aws_is_written_down_and_every_row_is_a_check() -> None:
