@@ -74,7 +74,7 @@ test-unit: setup $(TOOLS)
 test-real: setup $(TOOLS)
 	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
 
-lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, parliament, checkov, shellcheck
+lint: setup $(TOOLS) ## ruff, mypy, shellcheck, cfn-lint, sam, parliament, checkov, ParallelCluster's schema, our own asserts
 	@local/lint
 
 format: setup ## let ruff mend what it can
