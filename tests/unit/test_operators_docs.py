@@ -50,6 +50,11 @@ def test_every_check_on_aws_is_written_down_and_every_row_is_a_check() -> None:
     assert [row[0].strip("`") for row in first] == checks
 
 
+def test_the_checks_sign_for_the_region_in_the_apis_name() -> None:
+    assert verify.region_of("https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com") == "eu-west-1"
+    assert verify.region_of("https://slurm.example.org") is None
+
+
 @pytest.mark.parametrize("page", [*DOCS.glob("*.md"), CHECKOUT / "README.md"], ids=lambda page: page.name)
 def test_every_link_to_a_page_or_section_leads_somewhere(page: object) -> None:
     from pathlib import Path
