@@ -63,9 +63,6 @@ status: setup ## what runs, and where
 token: setup ## USER=alice: print a Slurm token, nothing else
 	@$(RUN) -m local token $(USER)
 
-access-check: setup ## FILE=access.yaml: is an access document valid, and if not, what is wrong on which line
-	@PYTHONPATH=src $(RUN) -m slurm_gateway.access check "$(FILE)"
-
 test: lint test-unit test-real ## everything, set-up included
 
 test-unit: setup $(TOOLS)
@@ -74,7 +71,7 @@ test-unit: setup $(TOOLS)
 test-real: setup $(TOOLS)
 	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
 
-lint: setup $(TOOLS) ## ruff, mypy, cfn-lint, sam validate, parliament, checkov, shellcheck
+lint: setup $(TOOLS) ## ruff, mypy, shellcheck, cfn-lint, sam, parliament, checkov, ParallelCluster's schema, our own asserts
 	@local/lint
 
 format: setup ## let ruff mend what it can
@@ -116,6 +113,10 @@ deploy-cluster: $(DEPLOY_READY) ## the same, and create the cluster on AWS
 
 deploy-api: ## STACK=, API_STACK=, OPTIONS=: on AWS, the API
 	@deploy/deploy api
+
+access-check: $(DEPLOY_READY) ## FILE=access.yaml: is an access document valid, and if not, what is wrong on which line
+	@[ -n "$(FILE)" ] || { echo "say which document: make access-check FILE=access.yaml" >&2; exit 2; }
+	@PYTHONPATH=src $(DEPLOY_PYTHON) -m slurm_gateway.access check "$(FILE)"
 
 verify-on-aws: $(DEPLOY_READY) ## API=URL, API_STACK=: what could not be seen without AWS, seen there
 	@$(DEPLOY_PYTHON) -m deploy.verify "$(API)" $(if $(API_STACK),--stack "$(API_STACK)")

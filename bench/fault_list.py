@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.head_node import replaced
+from bench.head_node import Moment, replaced
 from bench.memory_limit import MemoryLimit
 from local import aws_emulator, cluster, principals, stacks
 from local.address import SLURMRESTD_PORT, address
@@ -22,21 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+HEALED_WITHIN = 120.0
+"""Seconds after which a fault that was lifted counts as not healed."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """A fault: `made` causes it, and lifts it at the end where it does not go by itself.
 
     `heals` says what puts it right. `keeps_jobs` and `spares_slurmctld` say what must be as before.
-    `waits` is for how many seconds nothing is submitted before it.
+    `waits` is for how many seconds nothing is submitted before it. `within` is how many seconds the API may take to be
+    whole again, from the moment that `made` gives, or else from its end.
     """
 
     name: str
-    made: Callable[[], AbstractContextManager[None]]
+    made: Callable[[], AbstractContextManager[Moment | None]]
     heals: str
     keeps_jobs: bool = True
     spares_slurmctld: bool = True
     replaces_head_node: bool = False
     waits: float = 0.0
+    within: float = HEALED_WITHIN
 
 
 def slurmrestd_pid(port: int = SLURMRESTD_PORT) -> int:
@@ -232,5 +238,5 @@ FAULTS = (
     Fault("target deregistered", _deregistered, "registers itself within 5 min; here at once"),
     Fault("head node rebooted", _rebooted, "starts by itself", spares_slurmctld=False),
     Fault("head node replaced: new address, empty state disk", replaced, "registers itself",
-          keeps_jobs=False, spares_slurmctld=False, replaces_head_node=True),
+          keeps_jobs=False, spares_slurmctld=False, replaces_head_node=True, within=60.0),
 )  # fmt: skip

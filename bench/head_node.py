@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local import aws_emulator, cluster, principals, rootfs, stacks
@@ -34,18 +35,26 @@ _GONE = (
 )
 
 
+@dataclass
+class Moment:
+    """A moment that is yet to come: `at` is then a time of the monotonic clock."""
+
+    at: float | None = None
+
+
 def new_address() -> str:
     """Give the address of the next head node: beside this checkout's own, on loopback as that is."""
     return address().rpartition(".")[0] + ".77"
 
 
 @contextmanager
-def replaced() -> Iterator[None]:
+def replaced() -> Iterator[Moment]:
     """Take the head node away while this lasts; at the end its successor boots and configures itself.
 
-    It prints how long the API was away from the moment slurmctld answered. What comes after this, `make up`, puts the
-    first address back.
+    Gives the moment at which the successor's slurmctld answers. What comes after this, `make up`, puts the first
+    address back.
     """
+    answered = Moment()
     release = cluster.running_release() or cluster.DEFAULT_RELEASE
     requirements = stacks.outputs_of(stacks.REQUIREMENTS_STACK)
     ec2, elb = (aws_emulator.client(service, principals.administrator()) for service in ("ec2", "elbv2"))
@@ -56,7 +65,7 @@ def replaced() -> Iterator[None]:
     for group in _groups(requirements):
         elb.deregister_targets(TargetGroupArn=group, Targets=[{"Id": old}])
     try:
-        yield
+        yield answered
     finally:
         _wipe(rootfs.release(release).directory)
         made = ec2.run_instances(
@@ -66,7 +75,7 @@ def replaced() -> Iterator[None]:
         )  # fmt: skip
         cluster.start(release)
         cluster.wait_ready()
-        begin = time.monotonic()
+        answered.at = time.monotonic()
         cluster.configure(
             keys_parameter=requirements["KeysParameterName"],
             target_group_arn=requirements["TargetGroupArn"],
@@ -78,9 +87,8 @@ def replaced() -> Iterator[None]:
                 "--listen-address", new_address(),
             ),
         )  # fmt: skip
-        print(
-            f"    configured {time.monotonic() - begin:.1f} s after slurmctld answered, at {new_address()}", flush=True
-        )
+        took = time.monotonic() - answered.at
+        print(f"    configured {took:.1f} s after slurmctld answered, at {new_address()}", flush=True)
 
 
 def _wipe(root: Path) -> None:

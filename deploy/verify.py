@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 import uuid
@@ -261,6 +262,12 @@ def run(check: Callable[[Subject], str], subject: Subject) -> bool:
     return passed
 
 
+def region_of(url: str) -> str | None:
+    """Return the region in API Gateway's own name of an API; None where the name is another."""
+    found = re.search(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com", url)
+    return found[1] if found else None
+
+
 def _message(answer: urllib3.BaseHTTPResponse) -> str:
     return f"{answer.status} {answer.data[:120].decode(errors='replace')}"
 
@@ -273,7 +280,8 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if not given.api.startswith(("https://", "http://")):
         parser.error("give the API's URL: make verify-on-aws API=https://... (the output ApiUrl of the API's stack)")
-    session = boto3.Session()
+    # Else a profile of another region would sign for that.
+    session = boto3.Session(region_name=region_of(given.api))
     api = Api(given.api.rstrip("/"), session)
     results = []
     for check in API_CHECKS:

@@ -52,7 +52,7 @@ class AwsIdentity:
         except ImportError as exc:
             raise SettingsError(
                 "To sign in with AWS credentials this needs botocore, which is not installed.",
-                todo="pip install 'slurm-gateway[aws]', or give a token in SLURM_JWT.",
+                todo="Install this client again with [aws], as its README says, or give a token in SLURM_JWT.",
             ) from exc
         try:
             with self._lock:

@@ -86,6 +86,14 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         _drop_stdout()
         sys.exit(141)
+    except OSError as exc:
+        from . import exit_status
+        from .screen import Screen
+
+        happened = f"{exc.filename or 'A file'}: {(exc.strerror or str(exc)).lower()}."
+        means = "This machine could not read or write it. Jobs that were submitted go on."
+        Screen().error(ClientError(happened, means=means, todo="Mend that; `slurm-gateway jobs` lists your jobs."))
+        sys.exit(exit_status.ERROR)
     sys.exit(status if isinstance(status, int) else 0)
 
 

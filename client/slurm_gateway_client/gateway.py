@@ -126,30 +126,32 @@ class Gateway:
         """
         call = submission(script, name=name, options=options, arguments=arguments, environment=environment)
         headers = {**call.headers, "Idempotency-Key": key or str(uuid.uuid4())}
-        answer = self._ask(
-            Call(call.method, call.path, call.query, call.body, headers), f"submit {name or 'the job'}", (201,)
+        what = f"submit {name or 'the job'}"
+        answer = self._ask(Call(call.method, call.path, call.query, call.body, headers), what, (201,))
+        return Submitted(
+            refusals.members(answer, what, *_JOB), answer.headers.get("Idempotent-Replayed", "").lower() == "true"
         )
-        return Submitted(answer.json(), answer.headers.get("Idempotent-Replayed", "").lower() == "true")
 
     def preview(self, script: bytes | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (as submit takes them)
         """Return what `submit` would send to slurmrestd, and send nothing."""
         call = submission(script, **more)
         query = (*call.query, ("dry_run", "true"))
-        answer = self._ask(Call(call.method, call.path, query, call.body, call.headers), "translate the script")
-        found: dict[str, Any] = answer.json()
-        return found
+        what = "translate the script"
+        answer = self._ask(Call(call.method, call.path, query, call.body, call.headers), what)
+        return refusals.members(answer, what, "api_version")
 
     def job(self, job_id: str) -> Job:
         """Return a job. Raises NotFoundError."""
-        job: Job = self._ask(Call("GET", _path(job_id)), f"show job {job_id}").json()
-        return job
+        what = f"show job {job_id}"
+        return refusals.members(self._ask(Call("GET", _path(job_id)), what), what, *_JOB)
 
     def read(self, job_id: str, etag: str = "") -> Reading:
         """Return a job if it is not what it was when this ETag came with it, and when to ask again."""
         headers = {"If-None-Match": etag} if etag else {}
-        answer = self._ask(Call("GET", _path(job_id), headers=headers), f"show job {job_id}", (200, 304))
+        what = f"show job {job_id}"
+        answer = self._ask(Call("GET", _path(job_id), headers=headers), what, (200, 304))
         pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
-        job = answer.json() if answer.status_code == 200 else None
+        job = refusals.members(answer, what, *_JOB) if answer.status_code == 200 else None
         return Reading(job, answer.headers.get("ETag", ""), pause)
 
     def jobs(self, *, limit: int = 100, **filters: str | None) -> Iterator[Job]:
@@ -159,7 +161,9 @@ class Gateway:
         left = limit
         while left > 0:
             query = [*given, ("limit", str(min(left, 500))), *([("cursor", cursor)] if cursor else [])]
-            page = self._ask(Call("GET", "/jobs", tuple(query)), "list jobs").json()
+            page = refusals.members(
+                self._ask(Call("GET", "/jobs", tuple(query)), "list jobs"), "list jobs", "jobs", "next"
+            )
             yield from page["jobs"][:left]
             left -= len(page["jobs"])
             cursor = page["next"]
@@ -171,14 +175,13 @@ class Gateway:
         what = f"send {signal} to job {job_id}" if signal else f"cancel job {job_id}"
         query = (("signal", signal),) if signal else ()
         call = Call("DELETE", _path(job_id), query, repeatable=not signal)
-        job: Job | None = self._ask(call, what, (202,)).json()
-        return job
+        return _changed(self._ask(call, what, (202,)), what)
 
     def change(self, job_id: str, **change: bool | int | None) -> Job | None:
         """Change a job as PATCH does: `hold`, `time_limit` (seconds, None for no limit), `requeue`."""
         call = Call("PATCH", _path(job_id), body=json.dumps(change).encode(), headers=_JSON)
-        job: Job | None = self._ask(call, f"change job {job_id}", (202,)).json()
-        return job
+        what = f"change job {job_id}"
+        return _changed(self._ask(call, what, (202,)), what)
 
     def partitions(self) -> list[dict[str, Any]]:
         """Return the partitions in slurmrestd's own words."""
@@ -214,7 +217,7 @@ class Gateway:
                 answer = self._ask(Call("GET", f"/slurm/{version}/{what}/"), f"list {what}")
             except NotFoundError:
                 continue  # slurmrestd says so of versions that it does not speak
-            listed: list[dict[str, Any]] = answer.json()[what]
+            listed: list[dict[str, Any]] = refusals.members(answer, f"list {what}", what)[what]
             return listed
         raise ClientError(
             f"Slurm's REST API has no {what} in a version that this client knows.",
@@ -245,6 +248,12 @@ class Gateway:
 
 
 _JSON = {"Content-Type": "application/json"}
+_JOB = ("id", "state", "state_flags")  # by these one tells a job from another service's answer
+
+
+def _changed(answer: requests.Response, what: str) -> Job | None:
+    """Return the job as it is after a change; None where it cannot be shown."""
+    return None if answer.content.strip() == b"null" else refusals.members(answer, what, *_JOB)
 
 
 def submission(

@@ -62,7 +62,7 @@ class Output:
         pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
         if answer.status_code == 503:
             return Piece(b"", offset, is_last=False, pause=pause)
-        following = int(answer.headers.get("Output-Next-Offset", offset + len(answer.content)))
+        following = int(answer.headers["Output-Next-Offset"])
         is_last = answer.headers.get("Output-Complete") == "true"
         return Piece(answer.content, following, is_last, pause)
 
@@ -73,7 +73,7 @@ class Output:
             self._download(answer, to, wait)
             return
         to.write(answer.content)
-        offset = int(answer.headers.get("Output-Next-Offset", len(answer.content)))
+        offset = int(answer.headers["Output-Next-Offset"])
         while (piece := self.read(job_id, stream, offset)).data:
             to.write(piece.data)
             offset = piece.offset
@@ -118,8 +118,7 @@ class Output:
         return [*([f"kept in {directory}: {', '.join(name for name, _ in wanted)}"] if wanted else []), *problems]
 
     def _listed(self, job_id: str, wait: Callable[[float], None]) -> dict[str, Any]:
-        found: dict[str, Any] = self._patiently(job_id, (("list", "true"),), wait).json()
-        return found
+        return self._patiently(job_id, (("list", "true"),), wait).json()  # type: ignore[no-any-return]
 
     def _patiently(
         self, job_id: str, query: tuple[tuple[str, str], ...], wait: Callable[[float], None]
@@ -134,12 +133,18 @@ class Output:
         return answer
 
     def _ask(self, job_id: str, query: tuple[tuple[str, str], ...]) -> requests.Response:
+        what = f"give the output of job {job_id}"
         try:
-            return self._gateway.ask(
-                Call("GET", f"/jobs/{job_id}/output", query), f"give the output of job {job_id}", (200, 302, 503)
-            )
+            answer = self._gateway.ask(Call("GET", f"/jobs/{job_id}/output", query), what, (200, 302, 503))
         except NotFoundError as exc:
             raise NoOutputError(NO_ROUTE if exc.problem == {"message": "Not Found"} else refusals.short(exc)) from exc
+        if answer.status_code == 302:
+            refusals.members(answer, what, "size")
+        elif ("list", "true") in query and answer.status_code == 200:
+            refusals.members(answer, what, "stdout", "stderr", "files", "problems")
+        elif answer.status_code == 200 and not answer.headers.get("Output-Next-Offset", "").isdigit():
+            raise refusals.foreign(answer, what)
+        return answer
 
     def _download(self, answer: requests.Response, to: BinaryIO, wait: Callable[[float], None]) -> None:
         """Copy what a presigned URL gives, going on where it broke off. Nobody is told the URL, which is a key."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from .errors import NotFoundError, RefusedError
+from .errors import ClientError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     import requests
@@ -20,6 +21,27 @@ def document(answer: requests.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def members(answer: requests.Response, what: str, *names: str) -> dict[str, Any]:
+    """Return the JSON object of an answer that says yes. Raises ClientError where it lacks what a gateway's has.
+
+    `what` is what was asked for, as in "show job 12".
+    """
+    found = document(answer)
+    if not all(name in found for name in names):
+        raise foreign(answer, what)
+    return found
+
+
+def foreign(answer: requests.Response, what: str) -> ClientError:
+    """Return the exception for an answer that says yes and is no gateway's: a sign-in page's, another service's."""
+    return ClientError(
+        f"What answers at {urlsplit(answer.url).netloc} is no gateway: it was asked to {what}, and said "
+        f"{answer.status_code} with something else.",
+        means="The address is another service's, or a proxy or a sign-in page stands in the way.",
+        todo="Check SLURM_GATEWAY_URL and HTTPS_PROXY.",
+    )
 
 
 def kind(answer: requests.Response) -> str:

@@ -77,9 +77,14 @@ def _url(text: str) -> str:
             "It is not said where the gateway is.",
             todo="Set SLURM_GATEWAY_URL, or give --url: the output ApiUrl of the gateway's stack.",
         )
-    parts = urlsplit(text)
+    wrong = SettingsError("SLURM_GATEWAY_URL is no address of a gateway.", todo="Write it as https://api.example.org")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # read only when it is asked for
+    except ValueError as exc:
+        raise wrong from exc
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.username:
-        raise SettingsError("SLURM_GATEWAY_URL is no address of a gateway.", todo="Write it as https://api.example.org")
+        raise wrong
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise SettingsError(
             f"The gateway's address is http://{parts.hostname}: without TLS.",

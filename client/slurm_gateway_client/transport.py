@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from . import backoff, refusals
-from .errors import UnreachableError
+from .errors import SettingsError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,6 +123,13 @@ class Transport:
             return None, f"The gateway cannot be reached: {_reason(exc)}."
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             return None, "The gateway's answer broke off."
+        except (requests.exceptions.RequestException, OSError, ValueError) as exc:
+            # Nothing went out: an address, a proxy's or a certificate file's name that is none.
+            raise SettingsError(
+                f"No request can be sent to {self.url}.",
+                means=str(exc),
+                todo="Check SLURM_GATEWAY_URL, HTTPS_PROXY and REQUESTS_CA_BUNDLE.",
+            ) from exc
 
     def _gave_up(self, call: Call, trouble: str, answer: requests.Response | None, patience: float) -> UnreachableError:
         submit = call.method == "POST" and call.path == "/jobs"

@@ -9,7 +9,14 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from . import ci, exit_status, times
-from .errors import AuthenticationError, ClientError, Interrupt, InterruptedWaitError, UnreachableError
+from .errors import (
+    AuthenticationError,
+    ClientError,
+    Interrupt,
+    InterruptedWaitError,
+    SettingsError,
+    UnreachableError,
+)
 from .following import Follower, follow
 from .output import Output
 from .parallel import in_parallel
@@ -30,7 +37,10 @@ _LAST_WORDS = 30.0  # seconds a cancel is tried for when the runner is about to 
 
 
 class Watch:
-    """How jobs are watched. `follow` prints what they print, `output_dir` keeps it."""
+    """How jobs are watched. `follow` prints what they print, `output_dir` keeps it.
+
+    Raises SettingsError where a file or directory cannot be made: now, and not when the job has ended.
+    """
 
     def __init__(
         self,
@@ -52,6 +62,7 @@ class Watch:
         self._outputs_file = outputs_file
         self._summary_file = summary_file
         self._as_json = as_json
+        _make(output_dir, outputs_file, summary_file)
         self._shown: dict[str, Job] = {}
         self._over_at_first: set[str] = set()
 
@@ -170,6 +181,20 @@ class Watch:
 
 
 _TAILS = 20  # more would hide what is wrong
+
+
+def _make(directory: Path | None, *files: Path | None) -> None:
+    try:
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            if file is not None:
+                file.open("a").close()
+    except OSError as exc:
+        raise SettingsError(
+            f"{exc.filename} cannot be written: {(exc.strerror or 'an error').lower()}.",
+            todo="Give another --output-dir, --outputs-file or --summary-file. Nothing was submitted.",
+        ) from exc
 
 
 def _ended_by(job: Job) -> str:

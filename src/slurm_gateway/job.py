@@ -29,6 +29,9 @@ _WORST_FIRST = (
     "NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "OUT_OF_MEMORY", "FAILED", "TIMEOUT", "DEADLINE", "PREEMPTED",
     "CANCELLED", "REVOKED", "COMPLETED",
 )  # fmt: skip
+ENDS = frozenset({*_WORST_FIRST, "UNKNOWN"})
+"""The states that a job ends in."""
+
 _NO_TASK = "4294967294"  # Slurm's sign for an array as a whole, where its output has %a
 
 

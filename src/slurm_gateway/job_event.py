@@ -58,11 +58,15 @@ _LATEST = 9_999_999_999
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """A job as an event tells it; its key beside its id (Unix seconds); when it was so (Unix milliseconds)."""
+    """A job as an event tells it; its key beside its id (Unix seconds); when it was so (Unix milliseconds).
+
+    `is_end` says that what happened is its end, and not something after it.
+    """
 
     job: Job
     submitted: int
     seen_at: int
+    is_end: bool
 
 
 def read(detail: Mapping[str, Any]) -> JobEvent:
@@ -82,7 +86,12 @@ def read(detail: Mapping[str, Any]) -> JobEvent:
     for name in ("start_time", "end_time"):
         if job[name] is not None and not _TIME.fullmatch(job[name]):
             raise EventNotValidError(f"{name} is {job[name]!r:.50}")
-    return JobEvent(job, _whole(detail, "submitted", _LATEST), _whole(detail, "seen_at", _LATEST * 1000))
+    return JobEvent(
+        job,
+        _whole(detail, "submitted", _LATEST),
+        _whole(detail, "seen_at", _LATEST * 1000),
+        is_end=detail.get("change") == "ended",
+    )
 
 
 def _whole(detail: Mapping[str, Any], name: str, most: int) -> int:

@@ -34,6 +34,7 @@ UNITS = {
     "CanaryFailures": "Count",
     "CanaryDuration": "Milliseconds",
     "FeedLag": "Seconds",
+    "JobEnds": "Count",
     "InboxJobs": "Count",
     "InboxKnown": "Count",
     "InboxUnmatched": "Count",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import aws, heartbeat, job_event, logs, metrics, output_facts
 from .errors import EventNotValidError
 from .heartbeat import HeartbeatTable
-from .job import unix
+from .job import ENDS, unix
 from .job_table import JobTable
 from .recording import Recording
 from .settings import RecorderSettings
@@ -43,6 +43,11 @@ def build(environ: Mapping[str, str], *, now: Callable[[], float] = time.time) -
         of_this_cluster(told.job["cluster"])
         not_ahead(told.seen_at / 1000)
         jobs.tell(told.job, seen_at=told.seen_at, submitted=told.submitted)
+        # Whether or not it was news to the table: whoever waits for a job has read its end before. Jobs as the list has
+        # them, so that an array counts once. An event that comes twice counts twice.
+        if told.is_end and told.job["id"].isdigit():
+            state = told.job["state"] if told.job["state"] in ENDS else "OTHER"
+            metrics.emit({"JobEnds": 1}, by={"State": state}, job=told.job["id"])
 
     def record_heartbeat(detail: Mapping[str, Any]) -> None:
         beat = heartbeat.read(detail)

@@ -1,4 +1,4 @@
-"""`submit --wait` ends as its job ends, whatever that is, and soon after."""
+"""`submit --follow` ends as its job ends, whatever that is, with its log and soon after."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = {
     "exits with 3": ("echo said by exits; exit 3", 3),
     "killed by SIGTERM": ("echo said by killed; kill -TERM $$", 143),
     "cancelled while it runs": ("echo said by cancelled; sleep 300", 240),
-    "cancelled before its start": ("echo never said", 240),
+    "cancelled before its start": ("echo said by nobody", 240),
     "runs out of time": ("echo said by late; sleep 300", 241),
     "loses its node": ("echo said by lost; sleep 300", 242),
 }
@@ -32,20 +32,17 @@ class Ended:
     at: float
 
 
-def disturb(case: str, stack: Stack, job_id: str) -> None:
+DISTURBED = ("cancelled while it runs", "runs out of time", "loses its node")
+
+
+def disturb(case: str, job_id: str) -> None:
     """Do to a job from outside what its case says."""
-    if case == "cancelled before its start":
-        slurm("scancel", job_id)
-        return
-    if case not in ("cancelled while it runs", "runs out of time", "loses its node"):
-        return
-    stack.wait_for_state("alice", int(job_id), {"RUNNING"})
-    if case == "cancelled while it runs":
+    if case in ("cancelled before its start", "cancelled while it runs"):
         slurm("scancel", job_id)
     elif case == "runs out of time":
         # A limit has whole minutes; its end can be moved to the second.
         slurm("scontrol", "update", f"jobid={job_id}", "EndTime=now+1")
-    else:
+    elif case == "loses its node":
         node = slurm("squeue", "--noheader", f"--jobs={job_id}", "--format=%N").strip()
         slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
@@ -59,16 +56,19 @@ def test_exit_status_is_the_documented_one_within_ten_seconds_of_the_end(client:
         held = ["--hold"] if case == "cancelled before its start" else []
         # Nobody else's job is on the node that is lost.
         alone = ["--exclusive"] if case == "loses its node" else []
-        process = client.start("submit", script, "--wait", "--no-requeue", "--time=5", *held, *alone)
+        process = client.start("submit", script, "--follow", "--no-requeue", "--time=5", *held, *alone)
         assert process.stderr is not None
+        assert process.stdout is not None
         line = process.stderr.readline()
         while "Submitted" not in line:  # Slurm's own notices come first
             assert line, "the command ended without a job"
             line = process.stderr.readline()
         jobs[case] = job_id_of(line)
-        disturb(case, stack, jobs[case])
+        # What a job printed while it ran is shown while it runs.
+        shown = process.stdout.readline() if case in DISTURBED else ""
+        disturb(case, jobs[case])
         stdout, stderr = process.communicate(timeout=120)
-        ended[case] = Ended(process.returncode, stdout, stderr, time.time())
+        ended[case] = Ended(process.returncode, shown + stdout, stderr, time.time())
 
     threads = [threading.Thread(target=watch, args=(case,)) for case in CASES]
     try:
@@ -79,7 +79,12 @@ def test_exit_status_is_the_documented_one_within_ten_seconds_of_the_end(client:
     finally:
         slurm("scontrol", "update", "nodename=ALL", "state=resume", check=False)
     assert {case: each.status for case, each in ended.items()} == {case: status for case, (_, status) in CASES.items()}
+    said = {case: body.partition(";")[0].removeprefix("echo ") + "\n" for case, (body, _) in CASES.items()}
+    assert ended["cancelled before its start"].stdout == ""
     for case, each in ended.items():
+        if case != "cancelled before its start":
+            # Slurm's own word about what it did to the job may follow.
+            assert each.stdout.startswith(said[case]), f"{case}: {each.stdout}"
         job = stack.http.get(f"{stack.api}/jobs/{jobs[case]}", headers=stack.headers("alice")).json()
         after = each.at - datetime.fromisoformat(job["end_time"]).timestamp()
         assert after < SOON + 1, f"{case}: {after:.1f} s after its end"  # Slurm tells whole seconds

@@ -296,7 +296,8 @@ def test_every_metric_of_our_own_on_the_dashboard_and_in_alarms_is_really_emitte
         put_access_document("version: 1\nrules: ]\n")
         start_cold("TokenFunction")
         wait_for(lambda: stack.signed("alice", "POST", "/token").status_code < 500, "the token function to start")
-    points_since(begin, FeedLag=1, InboxDeadLetters=1, TokensRefused=1, AccessDocumentNotValid=1)
+    # The canary's job has ended too.
+    points_since(begin, FeedLag=1, JobEnds=1, InboxDeadLetters=1, TokensRefused=1, AccessDocumentNotValid=1)
     emitted = {(point.name, frozenset(name for name, _ in point.dimensions)) for point in embedded(log_lines(0))}
     dashboard = json.loads(
         client("cloudwatch").get_dashboard(DashboardName=f"{stacks.API_STACK}-us-east-1")["DashboardBody"]

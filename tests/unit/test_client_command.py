@@ -131,6 +131,14 @@ def test_page_after_page_is_read_up_to_the_limit(stand_in: StandIn) -> None:
         (["submit", "--tim", "3"], {}, 2, "--time-min"),
         (["submit", "x.sh", "--idempotency-key=a b"], {}, 2, "idempotency key"),
         (["submit", "x.sh"], {"SLURM_GATEWAY_OPTIONS": "'"}, 2, "SLURM_GATEWAY_OPTIONS cannot be read"),
+        (["jobs"], {"SLURM_GATEWAY_URL": "https://[::1"}, 2, "no address of a gateway"),
+        (["jobs"], {"SLURM_GATEWAY_URL": "https://127.0.0.1:99999"}, 2, "no address of a gateway"),
+        (["jobs"], {"SLURM_GATEWAY_URL": "https://exa mple"}, 2, "No request can be sent"),
+        (["jobs"], {"SLURM_GATEWAY_URL": "https://127.0.0.1:9", "REQUESTS_CA_BUNDLE": "/nowhere"}, 2, "/nowhere"),
+        (["jobs"], {"SLURM_GATEWAY_URL": "https://127.0.0.1:9", "HTTPS_PROXY": "odd://x"}, 2, "HTTPS_PROXY"),
+        (["wait", "1", "--outputs-file=/nowhere/x"], {}, 2, "/nowhere/x cannot be written"),
+        (["submit", "/dev/null", "--wait", "--summary-file=/nowhere/x"], {}, 2, "/nowhere/x cannot be written"),
+        (["submit", "/dev/null", "--output-dir=/dev/null/x"], {}, 2, "Nothing was submitted"),
         (["nonsense"], {}, 2, "No such command"),
         (["show"], {}, 2, "Missing argument"),
     ],
@@ -145,6 +153,35 @@ def test_error_is_on_one_screen_with_what_to_do_and_no_traceback(
     assert len(done.stderr.splitlines()) < 24
     assert done.stdout == ""
     assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize("answer", [b"<html>Please sign in</html>", {"another": "service"}, [], None])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["jobs"], ["show", "12"], ["wait", "12"], ["logs", "12"], ["logs", "-f", "12"], ["partitions"], ["nodes"],
+        ["submit", "--wrap=true"], ["submit", "--wrap=true", "--dry-run"], ["hold", "12"], ["cancel", "12"],
+    ],
+)  # fmt: skip
+def test_answer_of_something_else_is_told_to_be_that(stand_in: StandIn, words: list[str], answer: Any) -> None:
+    status = {"submit": 201, "hold": 202, "cancel": 202}.get(words[0], 200) if words[-1] != "--dry-run" else 200
+    stand_in.says(status, answer)
+    done = run(*words, url=stand_in.url)
+    if status == 202 and answer is None:
+        assert done.returncode == 0, "the gateway itself says null of a job that cannot be shown"
+        return
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "is no gateway" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert TOKEN not in done.stderr
+
+
+def test_full_disk_is_told_without_a_traceback(stand_in: StandIn) -> None:
+    stand_in.says(200, job(state="COMPLETED"))
+    done = run("wait", "12", "--outputs-file=/dev/full", url=stand_in.url)
+    assert done.returncode == 1
+    assert "no space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_closed_pipe_is_no_traceback(stand_in: StandIn) -> None:

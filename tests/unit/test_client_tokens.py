@@ -216,10 +216,10 @@ def test_aws_keys_sign_the_request_anew_for_each_try(
 
 def test_expired_token_is_renewed_when_the_edge_refuses_it(stand_in: StandIn) -> None:
     mint = Mint()
-    stand_in.says(403, {"message": "Forbidden"}).says(200, {"id": "1"})
+    stand_in.says(403, {"message": "Forbidden"}).says(200, {"id": "1", "state": "PENDING", "state_flags": []})
     with Gateway.from_environ(settings(stand_in), environ={}) as ours:
         ours.tokens = Tokens(mint.fetch, clock=lambda: mint.now)
-        assert ours.job("1") == {"id": "1"}
+        assert ours.job("1") == {"id": "1", "state": "PENDING", "state_flags": []}
     assert [asked.headers["X-SLURM-USER-TOKEN"] for asked in stand_in.asked] == ["token-1", "token-2"]
 
 

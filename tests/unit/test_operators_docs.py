@@ -9,6 +9,7 @@ import pytest
 
 from deploy import verify
 from local.address import CHECKOUT
+from slurm_gateway import metrics
 
 DOCS = CHECKOUT / "docs"
 CENT = Decimal("0.01")
@@ -38,6 +39,8 @@ def test_the_costs_count_the_alarms_and_metrics_that_there_are() -> None:
     [counted] = re.findall(r"^\| Alarms \| 0.10 \| (\d+)", text, re.MULTILINE)
 
     assert int(counted) == len(alarms)
+    [counted] = re.findall(r"^\| Metrics of our own, without reasons \| 0.30 \| (\d+)", text, re.MULTILINE)
+    assert int(counted) == len(metrics.UNITS)
 
 
 def test_every_check_on_aws_is_written_down_and_every_row_is_a_check() -> None:
@@ -45,6 +48,11 @@ def test_every_check_on_aws_is_written_down_and_every_row_is_a_check() -> None:
     checks = [check.__name__.replace("_", "-") for check in (*verify.API_CHECKS, *verify.ACCOUNT_CHECKS)]
 
     assert [row[0].strip("`") for row in first] == checks
+
+
+def test_the_checks_sign_for_the_region_in_the_apis_name() -> None:
+    assert verify.region_of("https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com") == "eu-west-1"
+    assert verify.region_of("https://slurm.example.org") is None
 
 
 @pytest.mark.parametrize("page", [*DOCS.glob("*.md"), CHECKOUT / "README.md"], ids=lambda page: page.name)

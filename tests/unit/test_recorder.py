@@ -204,6 +204,32 @@ def test_what_is_told_of_the_future_is_not_recorded(dynamodb: Any, monkeypatch: 
     assert [dynamodb.scan(TableName=table)["Count"] for table in ("JobsTable", "HeartbeatsTable")] == [1, 1]
 
 
+def test_ends_are_counted_by_state_and_a_part_of_a_job_is_none(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {"JOBS_TABLE": "JobsTable", "HEARTBEATS_TABLE": "HeartbeatsTable", "JOB_RECORD_DAYS": "90"}
+    for name, value in {**environment, "CLUSTER_NAME": "c", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    from slurm_gateway import recorder
+
+    told = [
+        {"change": "started", "id": "12", "state": "RUNNING"},
+        {"change": "ended", "id": "12", "state": "TIMEOUT"},
+        {"change": "ended", "id": "13_1", "state": "FAILED"},
+        {"change": "ended", "id": "13", "state": "FAILED"},
+        {"change": "changed", "id": "13", "state": "FAILED"},
+        {"change": "ended", "id": "14", "state": "NO_SUCH_STATE"},
+    ]
+    bodies = [json.dumps({"detail-type": job_event.DETAIL_TYPE, "detail": {**DETAIL, **each}}) for each in told]
+    batch = {"Records": [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]}
+    assert recorder.build(os.environ)(batch) == {"batchItemFailures": []}
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"JobEnds"' in line]
+    assert [(line["JobEnds"], line["job"], line["State"]) for line in lines] == [
+        (1, "12", "TIMEOUT"), (1, "13", "FAILED"), (1, "14", "OTHER"),
+    ]  # fmt: skip
+
+
 def test_a_message_that_fails_does_not_hold_up_the_others() -> None:
     done: list[Any] = []
 

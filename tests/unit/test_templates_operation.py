@@ -200,7 +200,7 @@ def test_an_alarm_asks_for_a_metric_that_there_is(name: str) -> None:
 def check_metric(namespace: str, name: str, dimensions: set[str]) -> None:
     if namespace == metrics.NAMESPACE:
         assert name in metrics.UNITS, name
-        assert dimensions in ({"Api"}, {"Api", "Reason"}, {"Api", "Step"}), name
+        assert dimensions in ({"Api"}, {"Api", "Reason"}, {"Api", "Step"}, {"Api", "State"}), name
     else:
         known, shapes = AWS_METRICS[namespace]
         assert name in known, name
