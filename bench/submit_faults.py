@@ -57,7 +57,7 @@ class Run:
         ]
 
 
-def run(keys: int, *, clients: int = 8, seed: int = 1, between_function_kills: tuple[float, float] = (0.5, 2.5)) -> Run:
+def run(keys: int, *, clients: int = 8, seed: int = 1, between_function_kills: tuple[float, float] = (1.0, 4.0)) -> Run:
     """Submit under faults until each key has its answer.
 
     A process of the function is killed every so many seconds, from the one to the other.

@@ -169,12 +169,15 @@ class JobReads:
         return self._table.read(str(job_id), None if caller.sees_everyones_jobs else caller.user)
 
     def pause(self, job: Job) -> int | None:
-        """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change."""
+        """Return after how many seconds it is polite to ask again: a tenth of its age; None if nothing will change.
+
+        Of jobs that run there are only as many as the cluster has room for, and who waits wants to know of their end.
+        """
         if jobs.is_final(job):
             return None
         since = job["start_time"] or job["submit_time"]
         age = self._now() - jobs.unix(since) if since else 0
-        return int(min(max(age / 10, 2), 60))
+        return int(min(max(age / 10, 2), 8 if job["state"] == "RUNNING" else 60))
 
 
 def _no_parameters(request: Request) -> None:

@@ -278,6 +278,7 @@ ALLOWED: dict[str, set[str]] = {
         "read a rule",
         "list the rules",
         "read an input",
+        "keep a job's record",
         "send a dead letter",
         "order the head node",
     },

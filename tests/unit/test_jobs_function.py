@@ -189,8 +189,11 @@ def test_a_job_that_has_not_changed_is_not_sent_again(call: Call, slurm: StandIn
 
 
 def test_who_polls_is_told_how_long_is_polite_until_the_job_is_final(call: Call, slurm: StandIn) -> None:
-    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(start_time=number(int(time.time()) - 300))])
-    assert 30 <= int(call("jobs-read")[1]["retry-after"]) <= 31
+    since = int(time.time())
+    for age, state, least, most in ((300, "PENDING", 30, 31), (3000, "PENDING", 60, 60), (50, "RUNNING", 5, 6),
+                                    (3000, "RUNNING", 8, 8)):  # fmt: skip
+        slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=[state], start_time=number(since - age))])
+        assert least <= int(call("jobs-read")[1]["retry-after"]) <= most
 
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=["COMPLETED"])])
     assert "retry-after" not in call("jobs-read")[1]
