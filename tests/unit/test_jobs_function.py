@@ -192,7 +192,8 @@ def test_who_polls_is_told_how_long_is_polite_until_the_job_is_final(call: Call,
     since = int(time.time())
     for age, state, least, most in ((300, "PENDING", 30, 31), (3000, "PENDING", 60, 60), (50, "RUNNING", 5, 6),
                                     (3000, "RUNNING", 8, 8)):  # fmt: skip
-        slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=[state], start_time=number(since - age))])
+        times = {"submit_time": number(since - age), "start_time": number(since - age)}
+        slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=[state], **times)])
         assert least <= int(call("jobs-read")[1]["retry-after"]) <= most
 
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=["COMPLETED"])])
