@@ -70,6 +70,7 @@ class Run:
     kills: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
+    begun: int = field(default_factory=lambda: int(time.time()))
 
     def wrong(self) -> dict[str, Any]:
         """Return by id the jobs whose record is not the one, final and right one, with what there is."""
@@ -196,22 +197,25 @@ def _settle(found: Run, tap: EventTap) -> None:
     """Wait until every record is right and every end told, or until that takes too long."""
     deadline = time.monotonic() + _SETTLE
     while time.monotonic() < deadline:
-        found.records = records(set(found.expected))
+        found.records = records(set(found.expected), found.begun)
         found.told, found.events = set(tap.ended), tap.events
         if not found.wrong() and not found.untold():
             return
         time.sleep(1)
 
 
-def records(ids: set[str]) -> dict[str, list[tuple[str, int | None, int | None]]]:
-    """Return the jobs table's final records of these ids: state, exit code and signal of each."""
+def records(ids: set[str], since: int) -> dict[str, list[tuple[str, int | None, int | None]]]:
+    """Return the jobs table's records of these ids: state, exit code and signal of each.
+
+    `since` (Unix seconds) leaves out those of earlier jobs, whose ids came again.
+    """
     dynamodb = aws_emulator.client("dynamodb", principals.administrator())
     table = stacks.outputs_of(stacks.API_STACK)["JobsTableName"]
     found: dict[str, list[tuple[str, int | None, int | None]]] = {}
     for page in dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in page["Items"]:
             job = json.loads(item["document"]["S"])
-            if job["id"] in ids:
+            if job["id"] in ids and int(item["submitted"]["N"]) >= since:
                 found.setdefault(job["id"], []).append((job["state"], job["exit_code"], job["signal"]))
     return found
 

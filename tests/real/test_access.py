@@ -32,6 +32,8 @@ from tests.real.oidc_issuer import GITHUB_PUSH, GITLAB_PUSH, Issuer, serving
 pytestmark = pytest.mark.any_release
 
 USER = "arn:aws:iam::000000000000:user"
+# Whom the head node knows, without those that a test adds.
+USERS = {"alice", "bob", "slurm-canary"}
 ISSUER_RULES = """\
   - name: ci
     principal: {{oidc: {{issuer: "{github}", claims: {{repository_id: "74", environment: production}}}}}}
@@ -302,9 +304,9 @@ def test_a_user_with_sudo_or_none_at_all_is_not_published(stack: Stack) -> None:
     """
     try:
         slurm("bash", "-ec", make)
-        wait_for(lambda: published(stack) == {"alice", "bob", "ordinary"}, "the new user", 20)
+        wait_for(lambda: published(stack) == {*USERS, "ordinary"}, "the new user", 20)
         slurm("bash", "-ec", "echo 'ordinary ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ordinary")
-        wait_for(lambda: published(stack) == {"alice", "bob"}, "the user with sudo to go", 20)
+        wait_for(lambda: published(stack) == USERS, "the user with sudo to go", 20)
     finally:
         users = "ordinary in-sudoers in-group in-disk a-service"
         slurm(
