@@ -54,6 +54,7 @@ def test_slurmctld_down_is_an_error_and_heals(stack: Stack) -> None:
     wait_for(lambda: answers(stack), "slurmctld to answer again", 60)
 
 
+@pytest.mark.any_release
 @pytest.mark.parametrize(
     "unit", ["slurmrestd", "slurmctld", "slurmdbd", "munge", "mariadb", "slurmd@queue1-dy-t3micro-2"]
 )
@@ -67,6 +68,7 @@ def test_daemon_killed_is_healed_by_up(stack: Stack, unit: str) -> None:
     stack.wait_for_state("alice", job_id, {"COMPLETED"})
 
 
+@pytest.mark.any_release
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_of_this_machine_killed_is_healed_by_up(stack: Stack, name: str) -> None:
     pid = Process(name).pid()
@@ -77,6 +79,7 @@ def test_process_of_this_machine_killed_is_healed_by_up(stack: Stack, name: str)
     assert answers(stack)
 
 
+@pytest.mark.any_release
 def test_whole_head_node_killed_is_healed_by_up(stack: Stack) -> None:
     leader = cluster.leader()
     assert leader is not None
@@ -87,6 +90,7 @@ def test_whole_head_node_killed_is_healed_by_up(stack: Stack) -> None:
     stack.wait_for_state("alice", job_id, {"COMPLETED"})
 
 
+@pytest.mark.any_release
 def test_up_twice_does_no_harm(stack: Stack) -> None:
     job_id = stack.submit("alice")
     stack.wait_for_state("alice", job_id, {"RUNNING"})
@@ -96,6 +100,7 @@ def test_up_twice_does_no_harm(stack: Stack) -> None:
     assert stack.job("alice", job_id)["job_state"] == ["RUNNING"]
 
 
+@pytest.mark.any_release
 def test_down_stops_all_of_it_and_up_brings_it_back(stack: Stack) -> None:
     pending = stack.submit("alice", hold=True)
     ours = [*cluster.pids(), *(pid for name in PROCESSES for pid in process_group(name))]
@@ -128,6 +133,7 @@ def process_group(name: str) -> list[int]:
     return [int(pid) for pid, pgid in (line.split() for line in listed.splitlines()) if int(pgid) == group]
 
 
+@pytest.mark.any_release
 def test_second_checkout_has_addresses_of_its_own(tmp_path: Path) -> None:
     assert address(tmp_path) != address()
 

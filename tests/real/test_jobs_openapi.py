@@ -47,7 +47,7 @@ def test_no_answer_is_a_fault_or_outside_the_document(stack: Stack, document: Pa
 
     run(
         "schemathesis", "run", document, "--url", stack.api, *headers, "--checks", ",".join(CHECKS),
-        "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--max-time", "120",
+        "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--max-time", "60",
         "--generation-with-security-parameters", "false", "--continue-on-failure", "--seed", "1",
         "--warnings", "off", "--no-color",
     )  # fmt: skip
