@@ -136,7 +136,12 @@ class Orders:
         pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="order")
         copies = ThreadPoolExecutor(_COPIES, thread_name_prefix="copy")
         with pool, copies:
-            self._run(ending, pool, copies)
+            try:
+                self._run(ending, pool, copies)
+            finally:
+                # They are received again by the next service; those under way come to their end.
+                with self._lock:
+                    self._waiting.clear()
 
     def _run(self, ending: Event, pool: ThreadPoolExecutor, copies: ThreadPoolExecutor) -> None:
         while not ending.is_set():
@@ -152,35 +157,48 @@ class Orders:
             for message in self._receive(ending):
                 user = _copys_user(message)
                 if user:
-                    self._waiting.append(_Waiting(user, message, time.monotonic() + _HIDDEN))
+                    with self._lock:
+                        self._waiting.append(_Waiting(user, message, time.monotonic() + _HIDDEN))
                     continue
                 self._free.acquire()
                 pool.submit(self._handle, message, self._free.release)
 
     def _start_copies(self, copies: ThreadPoolExecutor) -> None:
-        """Start the copies whose turn it is: the oldest, but for those of a user who has enough under way."""
-        for each in list(self._waiting):
-            with self._lock:
-                if sum(self._copying.values()) >= _COPIES:
-                    return
-                if self._copying[each.user] >= _COPIES_A_USER:
-                    continue
-                self._copying[each.user] += 1
-            self._waiting.remove(each)
-            self._hide(each.message, _HIDDEN)
-            copies.submit(self._handle, each.message, partial(self._copied, each.user))
+        """Start the copies whose turn it is."""
+        for each in self._take_turns():
+            if each.hidden_until - time.monotonic() < _HIDDEN / 2:
+                self._hide(each.message, _HIDDEN)
+            copies.submit(self._handle, each.message, partial(self._copied, each.user, copies))
 
-    def _copied(self, user: str) -> None:
+    def _take_turns(self) -> list[_Waiting]:
+        """Take the oldest copies for which there is room, but those of a user who has enough under way."""
+        taken = []
+        with self._lock:
+            for each in list(self._waiting):
+                if sum(self._copying.values()) >= _COPIES:
+                    break
+                if self._copying[each.user] < _COPIES_A_USER:
+                    self._copying[each.user] += 1
+                    self._waiting.remove(each)
+                    taken.append(each)
+        return taken
+
+    def _copied(self, user: str, copies: ThreadPoolExecutor) -> None:
         with self._lock:
             self._copying[user] -= 1
+            if not self._copying[user]:
+                del self._copying[user]
+        # At once, and not when the receiver comes round: it may be waiting for messages.
+        self._start_copies(copies)
 
     def _keep_hidden(self) -> None:
         """Keep the messages of what waits from being received again."""
         now = time.monotonic()
-        for each in self._waiting:
-            if each.hidden_until - now < _HIDDEN:
-                each.hidden_until = now + _HIDDEN_WAITING
-                self._hide(each.message, _HIDDEN_WAITING)
+        with self._lock:
+            due = [each for each in self._waiting if each.hidden_until - now < _HIDDEN]
+        for each in due:
+            each.hidden_until = now + _HIDDEN_WAITING
+            self._hide(each.message, _HIDDEN_WAITING)
 
     def _receive(self, ending: Event) -> list[dict[str, Any]]:
         try:
