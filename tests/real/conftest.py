@@ -17,6 +17,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from local import aws_emulator, principals, stacks
+
 if TYPE_CHECKING:
     from tests.real.client_command import Client
 
@@ -142,8 +144,18 @@ def load_balancer_log() -> str:
 def stack() -> Iterator[Stack]:
     """The stack, up. It is left running: `make down` ends it."""
     up()
+    forget_records()
     with httpx.Client(timeout=35, trust_env=False) as http:
         yield Stack(read_env(ROOT / ".local/env"), http)
+
+
+def forget_records() -> None:
+    """Delete the records of jobs: each release's cluster counts its jobs from 1, and users keep what they had."""
+    dynamodb = aws_emulator.client("dynamodb", principals.administrator())
+    table = stacks.outputs_of(stacks.API_STACK)["JobsTableName"]
+    for page in dynamodb.get_paginator("scan").paginate(TableName=table, ProjectionExpression="job, submitted"):
+        for key in page["Items"]:
+            dynamodb.delete_item(TableName=table, Key=key)
 
 
 @pytest.fixture(scope="session")
