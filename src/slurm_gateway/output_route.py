@@ -43,6 +43,7 @@ _FRESH = 8.0
 # It is asked again when it would stop looking within so many seconds.
 _RENEW = 30.0
 _LONGEST_WAIT = 9.0
+_ASKED_AGAIN = 3.0
 _SOON = 2
 # So long after its end a job's output is still on its way; later there is none.
 _COLLECTING = 15 * 60.0
@@ -170,9 +171,15 @@ class OutputRoute:
         asked_at = self._clock()
         state = self._outputs.live_state(place, stream)
         fresh = _is_fresh(state, asked_at, offset)
+        order = WatchOrder(place.cluster, place.job_id, place.user, place.submitted, stream, offset)
+        ask_again_at = asked_at + _ASKED_AGAIN
         if not fresh or state is None or state.until - asked_at < _RENEW:
-            self._orders.send(WatchOrder(place.cluster, place.job_id, place.user, place.submitted, stream, offset))
+            self._orders.send(order)
         while not fresh or state is None:
+            if self._clock() > ask_again_at:
+                # A service that was killed takes an order with it that SQS had just handed out, for half a minute.
+                ask_again_at += _LONGEST_WAIT
+                self._orders.send(order)
             if self._clock() - asked_at > _LONGEST_WAIT:
                 raise _problem(
                     503, "head-node-silent", "The head node does not answer",
