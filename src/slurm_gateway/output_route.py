@@ -176,16 +176,16 @@ class OutputRoute:
         if not fresh or state is None or state.until - asked_at < _RENEW:
             self._orders.send(order)
         while not fresh or state is None:
-            if self._clock() > ask_again_at:
-                # A service that was killed takes an order with it that SQS had just handed out, for half a minute.
-                ask_again_at += _LONGEST_WAIT
-                self._orders.send(order)
             if self._clock() - asked_at > _LONGEST_WAIT:
                 raise _problem(
                     503, "head-node-silent", "The head node does not answer",
                     "The head node was asked what the job prints and does not answer. Ask again in a few seconds.",
                     retry_after=5,
                 )  # fmt: skip
+            if self._clock() > ask_again_at:
+                # A service that was killed takes an order with it that SQS had just handed out, for half a minute.
+                ask_again_at += _LONGEST_WAIT
+                self._orders.send(order)
             self._wait(_PACE)
             state = self._outputs.live_state(place, stream)
             fresh = _is_fresh(state, self._clock(), offset)
