@@ -76,7 +76,8 @@ class Collector:
     def plan(self, end: JobEnd) -> Plan:
         """Return what is to be read of a job; UnknownUserError if nothing can be."""
         user = job_user.find(end.user)
-        job = self._job(end)
+        # Of what never started there is nothing to read, and so nothing to ask Slurm.
+        job = self._job(end) if end.has_started else None
         names = output_files.Names(
             end.id,
             job.number if job else int(end.id.partition("_")[0].partition("+")[0]),
