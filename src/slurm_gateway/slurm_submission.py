@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from . import job as jobs
 from . import marker as markers
+from .errors import UnavailableError
 from .job_id import JobId
 from .job_table import Beside, with_links
 from .slurm_errors import SlurmProblem, SlurmRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .api_version import ApiVersions
     from .caller import Caller
     from .sbatch import Translation
     from .slurmrestd import Slurmrestd, Submitted
     from .submission import Answer
+
+_logger = logging.getLogger(__name__)
 
 _SUBMIT_TIMEOUT = 10.0
 # Slurm answers a look in milliseconds, and in a second where its user has thousands of jobs.
@@ -33,8 +37,10 @@ class SlurmSubmission:
     """A submission.Slurm for one caller and one request.
 
     `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
-    answer; `clock` gives Unix seconds. `held` says that the job is held until we release it, which we do only once
-    its submit is settled. `marker` is the one that was sent or looked for last.
+    answer; `clock` gives Unix seconds. `recorded` gives the ids of the caller's jobs of which there is a record for a
+    submit time (Unix seconds); without it every look is through all jobs of the caller's. `held` says that the job is
+    held until we release it, which we do only once its submit is settled. `marker` is the one that was sent or looked
+    for last.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class SlurmSubmission:
         cluster: str,
         ends_at: float,
         clock: Callable[[], float],
+        recorded: Callable[[int], Sequence[str]] | None = None,
         held: bool = False,
     ) -> None:
         self._slurmrestd = slurmrestd
@@ -56,6 +63,7 @@ class SlurmSubmission:
         self._cluster = cluster
         self._ends_at = ends_at
         self._clock = clock
+        self._recorded = recorded
         self._held = held
         self.marker = ""
 
@@ -83,6 +91,22 @@ class SlurmSubmission:
         notices = [*translation.notices, *submitted.messages]
         return with_links(job, Beside(told.script if told else "")) | {"notices": notices}
 
+    def glimpse(self, marker: str) -> Answer | None:
+        """Return the caller's own job with the marker if there is a record of it, and Slurm says that it is the one."""
+        told = markers.find(marker)
+        if self._recorded is None or told is None:
+            return self.find(marker)
+        self.marker = marker
+        try:
+            ids = self._recorded(told.submitted)
+        except UnavailableError as exc:
+            _logger.warning("records not read", extra={"error": str(exc)})
+            return None
+        for job_id in ids:
+            if answer := self._marked(self._one(job_id), marker):
+                return answer
+        return None
+
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
         self.marker = marker
@@ -92,7 +116,24 @@ class SlurmSubmission:
             answer = self._slurmrestd.call(self._caller, "GET", path, read_timeout=_LOOK_TIMEOUT)
             return list(answer.document.get("jobs") or ())
 
-        records = self._versions.using(self._caller, look)
+        return self._marked(self._versions.using(self._caller, look), marker)
+
+    def _one(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what Slurm says of a job, nothing where it has none."""
+
+        def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
+            path = f"/slurm/{versions[0]}/job/{job_id}"
+            answer = self._slurmrestd.call(self._caller, "GET", path, read_timeout=_LOOK_TIMEOUT)
+            return list(answer.document.get("jobs") or ())
+
+        try:
+            return self._versions.using(self._caller, look)
+        except SlurmRefused as exc:
+            if exc.kind != "job-not-found":
+                raise
+            return []
+
+    def _marked(self, records: list[dict[str, Any]], marker: str) -> Answer | None:
         numbers = {
             number
             for item in records

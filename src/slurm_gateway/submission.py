@@ -42,7 +42,8 @@ SETTLED = 15.0
 SETTLED_EXPIRED = 3.0
 _GAP = 3.0  # seconds: who takes longer over an answer was not answering
 _PACE = 1.0
-_SOON = 2.0
+# The head node's feed tells of a job about so many seconds after it came to be.
+_SOON = 4.0
 _SKEW = 5.0  # between the clocks of functions, the key service and the head node
 _NEEDED_TO_SEND = 6.0
 # While a request is this young, whoever sent it is most likely just waiting for Slurm.
@@ -92,6 +93,12 @@ class Slurm(Protocol):
 
     def submit(self, marker: str) -> Answer:
         """Send the job; Problem if Slurm took none, of which SlurmOutcomeUnknown if it may have."""
+
+    def glimpse(self, marker: str) -> Answer | None:
+        """Return the caller's own job with this marker where that costs Slurm little; None proves nothing.
+
+        SlurmProblem if Slurm does not answer.
+        """
 
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with this marker, None if Slurm has none; SlurmProblem if it does not answer."""
@@ -157,13 +164,16 @@ class Submission:
         begin = self.clock()
         if there.sender_until > begin and begin - there.sent_after < _BUSY:
             raise in_progress(1)
-        answer = self._find(there.marker)
+        answer = self._told(self.slurm.glimpse, there.marker)
         if answer is None:
             was_quick = self.clock() - begin < _PACE
             if there.sender_until and there.sender_until + _SKEW > begin:
                 raise in_progress(min(5, int(there.sender_until + _SKEW - begin) + 1))
             if self.slurm.may_have_forgotten(there.sent_after):
-                raise _forgotten()
+                answer = self._told(self.slurm.find, there.marker)
+                if answer is None:
+                    raise _forgotten()
+                return self._keep(there, answer), True
             answer = self._watch(there, until=mine.sender_until - _NEEDED_TO_SEND, look_soon=was_quick)
         if answer is not None:
             return self._keep(there, answer), True
@@ -183,10 +193,10 @@ class Submission:
             if asked_at - answered_at > _PACE + _GAP:
                 since = asked_at
             is_last = asked_at - since >= (SETTLED_EXPIRED if there.token_expires_at + _SKEW < since else SETTLED)
-            # A look may cost Slurm a second, an answer costs nothing: it is looked once soon, and once at the end.
+            # To find may cost Slurm a second, an answer nothing: it is looked for soon, and found or not at the end.
             if is_last or (look_soon and asked_at - since >= _SOON):
                 look_soon = False
-                answer = self._find(there.marker)
+                answer = self._told(self.slurm.find if is_last else self.slurm.glimpse, there.marker)
                 # However long the last look took: what it shows is later than all the answers before it.
                 if is_last or answer is not None:
                     return answer
@@ -202,9 +212,9 @@ class Submission:
         except SlurmProblem as exc:
             raise _unknown(exc) from exc
 
-    def _find(self, marker: str) -> Answer | None:
+    def _told(self, look: Callable[[str], Answer | None], marker: str) -> Answer | None:
         try:
-            return self.slurm.find(marker)
+            return look(marker)
         except SlurmProblem as exc:
             if exc.status in {401, 403}:
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from . import collect, idempotency, metrics, sbatch, submit_request
@@ -79,6 +79,7 @@ class SubmitRoute:
         slurm = SlurmSubmission(
             self._slurmrestd, self._versions, caller, translate,
             cluster=self._cluster, ends_at=request.ends_at, clock=self._clock,
+            recorded=partial(self._table.submitted_at, caller.user),
         )  # fmt: skip
         marker = str(markers.new(int(self._clock()), digest))
         again = False

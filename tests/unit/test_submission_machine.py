@@ -14,7 +14,8 @@ from slurm_gateway.problem import Problem
 
 # What a request can come to, and what it can do on the way: the test fails if its examples miss one.
 EVERY_TRANSITION = {
-    "claim", "submit", "answered", "release", "give_up", "find", "wait", "answers", "may_have_forgotten", "take_over",
+    "claim", "submit", "answered", "release", "give_up", "glimpse", "find", "wait", "answers", "may_have_forgotten",
+    "take_over",
     "made the job", "answered again", "found by its marker", "killed", "store failed",
     "submit-in-progress", "submit-outcome-unknown", "submit-outcome-forgotten", "slurm-unreachable",
     "idempotency-key-reused",
@@ -29,7 +30,7 @@ def outcome(request: w.Request) -> str:
         case Problem():
             return request.result.kind
         case (_, True):
-            return "found by its marker" if "find" in request.calls else "answered again"
+            return "found by its marker" if "glimpse" in request.calls else "answered again"
         case (_, False):
             return "made the job"
         case UnavailableError():
@@ -49,9 +50,9 @@ class Submitting(RuleBasedStateMachine):
 
     seen: ClassVar[set[str]] = set()
 
-    @initialize(accounting=st.booleans())
-    def begin(self, accounting: bool) -> None:
-        self.world = w.World(accounting=accounting)
+    @initialize(accounting=st.booleans(), tells=st.booleans())
+    def begin(self, accounting: bool, tells: bool) -> None:
+        self.world = w.World(accounting=accounting, tells=tells)
         self.requests: list[w.Request] = []
         self.answers: set[int] = set()
 
@@ -143,10 +144,10 @@ class Submitting(RuleBasedStateMachine):
             request.step(w.before(lambda: None, w.unreachable()))
         self._reap()
 
-    @some_request_at("find", "answers")
+    @some_request_at("glimpse", "find", "answers")
     @rule(which=WHICH)
     def look_fails(self, which: int) -> None:
-        if request := self._pick(which, "find", "answers"):
+        if request := self._pick(which, "glimpse", "find", "answers"):
             request.step(w.before(lambda: None, w.unreachable()))
         self._reap()
 
