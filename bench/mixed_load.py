@@ -1,7 +1,8 @@
 """Many clients for some minutes: reads and submits, while others ask for the native list of all of a user's many jobs.
 
-What is wanted: no answer of 5xx but a 503 that says to come back; each key one job; squeue answered in under a second
-throughout; slurmrestd within its memory limit, and the one for lists ended by its own when a list does not fit.
+What is wanted: no answer of 5xx but a 503 that says to come back, or Lambda's throttling; each key one job; squeue
+answered in under a second throughout; slurmrestd within its memory limit, and the one for lists ended by its own when a
+list does not fit.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from local.token import mint
 
 SCRIPT = "#!/bin/sh\n#SBATCH --hold --output=/dev/null\ntrue\n"
 _WANTED = {"200", "201", "409", "429", "503"}
+_THROTTLED = {"message": "Service Unavailable"}
 _SETTLE = 180.0
 _LISTERS = 4
 
@@ -150,11 +152,25 @@ def _ask(http: httpx.Client, what: str, token: str, *, key: str, name: str, job:
             answer = http.post(
                 f"/jobs?job-name={name}", content=SCRIPT, headers={**headers, "Idempotency-Key": key}
             )  # fmt: skip
-            return str(answer.status_code), answer.json()["id"] if answer.status_code == 201 else ""
+            return status_of(what, answer), answer.json()["id"] if answer.status_code == 201 else ""
         paths = {"job": f"/jobs/{job}", "page": "/jobs?limit=20", "native": f"/slurm/{VERSION}/job/{job}"}
-        return str(http.get(paths[what], headers=headers).status_code), ""
+        return status_of(what, http.get(paths[what], headers=headers)), ""
     except httpx.HTTPError as exc:
         return type(exc).__name__, ""
+
+
+def status_of(what: str, answer: httpx.Response) -> str:
+    """Give the status of an answer to a request of some kind; of a 503 that is nobody's word to come back, also that.
+
+    Our functions' have Retry-After. API Gateway's own has none: before a function it means that Lambda had no room, and
+    on the native way that the load balancer is away. The load balancer's own means that there is no head node.
+    """
+    if answer.status_code != 503 or answer.headers.get("retry-after", "").isdecimal():
+        return str(answer.status_code)
+    is_json = answer.headers.get("content-type", "").startswith("application/json")
+    if what != "native" and is_json and answer.json() == _THROTTLED:
+        return "503"
+    return "503 that does not say to come back"
 
 
 def _settle(api: str, load: Load, name: str) -> None:

@@ -125,7 +125,7 @@ def _policies(definition: Mapping[str, Any], references: References) -> Iterator
         match resource["Type"]:
             case "AWS::IAM::Role":
                 found = [(name, "identity", policy["PolicyDocument"]) for policy in properties.get("Policies", [])]
-            case "AWS::IAM::ManagedPolicy":
+            case "AWS::IAM::ManagedPolicy" | "AWS::IAM::Policy":
                 found = [(name, "identity", properties["PolicyDocument"])]
             case "AWS::KMS::Key":
                 found = [(f"{name} (the key's own policy)", "resource", properties["KeyPolicy"])]

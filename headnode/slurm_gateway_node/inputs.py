@@ -52,6 +52,7 @@ class Inputs:
     def copy(self, order: InputOrder, *, keep_alive: Callable[[], None]) -> None:
         """Carry an order out; nothing is left to do when it has been before, or when its job is gone.
 
+        A job that an administrator holds gets its input too, and waits for him: he may release it at any time.
         `keep_alive` is called now and then while it lasts. Raises OrderError, InputError, SlurmError, and what AWS
         raises.
         """
@@ -67,7 +68,7 @@ class Inputs:
                 with contextlib.suppress(SlurmError):
                     self._slurm.remark(job.number, f"slurm-gateway: the input is not there yet: {exc}")
                 raise
-            self._slurm.release(job.number)
+            self._release(order)
         _logger.info(
             "input of job %s of %s: %d bytes in %.2f s", order.job_id, order.user, order.size, time.monotonic() - begin
         )
@@ -84,6 +85,16 @@ class Inputs:
         if job.user != order.user or job.marker() != order.marker:
             raise OrderError(f"job {order.job_id} is not the one that it names")
         return job if job.is_held else None
+
+    def _release(self, order: InputOrder) -> None:
+        # A copy may take hours: who holds the job is asked again.
+        job = self._held_job(order)
+        if job is None:
+            return
+        if job.is_held_by_admin:
+            _logger.warning("job %s of %s stays held: an administrator holds it", order.job_id, order.user)
+            return
+        self._slurm.release(job.number)
 
     @contextlib.contextmanager
     def _alone(self, order: InputOrder) -> Iterator[None]:

@@ -28,6 +28,8 @@ _PIECE = 4096
 # Of a path, on the average.
 _LETTERS = 512
 _LARGEST_NUMBER = 2**64
+# 64 bits of seconds, in nanoseconds; before 1970 they are negative, and `touch` sets them as it likes.
+_LATEST_TIME = 2**63 * 10**9
 
 
 class ReadingError(Exception):
@@ -196,12 +198,14 @@ def _event(frame: dict[str, Any] | bytes, items: int) -> Event:
         return ReadProblem(item, path, problem[:200])
     if name is None or ".." in name.split("/") or name.startswith("/") or len(name.encode()) > frames.LONGEST_NAME:
         raise ReadingError("the child gave a file no good name")
-    return ReadFile(item, path, name, *_numbers(frame, ["size", "mtime", "inode"]))
+    [mtime] = _numbers(frame, ["mtime"], range(-_LATEST_TIME, _LATEST_TIME))
+    size, inode = _numbers(frame, ["size", "inode"])
+    return ReadFile(item, path, name, size, mtime, inode)
 
 
-def _numbers(frame: dict[str, Any], names: list[str]) -> list[int]:
+def _numbers(frame: dict[str, Any], names: list[str], allowed: range = range(_LARGEST_NUMBER)) -> list[int]:
     values = [frame.get(name) for name in names]
-    if not all(type(value) is int and 0 <= value < _LARGEST_NUMBER for value in values):
+    if not all(type(value) is int and value in allowed for value in values):
         raise ReadingError("the child sent no numbers where they belong")
     return [int(str(value)) for value in values]
 

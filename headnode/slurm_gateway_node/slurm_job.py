@@ -29,7 +29,8 @@ class SlurmJob:
     """A job that Slurm has in memory.
 
     `number` is Slurm's own for it. `submitted` is when the gateway submitted it, where the job says so, else Slurm's
-    own `submit_time` (Unix seconds), which changes with a requeue.
+    own `submit_time` (Unix seconds), which changes with a requeue. A job has one hold: what its user holds becomes the
+    administrator's when he holds it too, and only then `is_held_by_admin`.
     """
 
     id: str
@@ -41,6 +42,7 @@ class SlurmJob:
     extra: str
     state: str
     is_held: bool
+    is_held_by_admin: bool
     is_running: bool
     working_directory: str
     stdout: str
@@ -131,6 +133,7 @@ def job_of(record: Mapping[str, Any]) -> SlurmJob:
     extra = _text(record, "extra")
     marker = _MARKER.search(extra)
     submit_time = _number(record, "submit_time") or 0
+    is_held = bool(record.get("hold")) and states[0] == "PENDING"
     stdout = _text(record, "stdout_expanded") or _text(record, "standard_output")
     return SlurmJob(
         id=f"{array or het or number}{part}",
@@ -141,7 +144,8 @@ def job_of(record: Mapping[str, Any]) -> SlurmJob:
         restarts=int(record.get("restart_cnt") or 0),
         extra=extra,
         state=states[0],
-        is_held=bool(record.get("hold")) and states[0] == "PENDING",
+        is_held=is_held,
+        is_held_by_admin=is_held and _text(record, "state_reason") == "JobHeldAdmin",
         is_running=bool(_RUNNING & set(states)),
         working_directory=_text(record, "current_working_directory"),
         stdout=stdout,

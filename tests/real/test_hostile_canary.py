@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import jwt
 import pytest
 
+from bench.inbox_faults import client, ends, outputs, queue_depth, rule, write
 from local import aws_emulator, cluster, principals, stacks
-from tests.real.conftest import NATIVE_VERSION, ROOT, Stack
+from slurm_gateway.idempotency import claim_of, key_of_claim
+from slurm_gateway.inbox_message import InboxObject
+from slurm_gateway.inbox_table import USER
+from slurm_gateway.short_tokens import LIFESPAN
+from tests.real.conftest import NATIVE_VERSION, ROOT, Stack, wait_for
 from tests.real.raw_http import exchange, pair, request
+from tests.real.signing import signer
+from tests.real.test_inbox import empty_dead_letters, redrive
 
 CANARY = f"canary{uuid.uuid4().hex}"
 SCRIPT = f"#!/bin/bash\n# {CANARY}\necho {CANARY}\n"
 SLURM = f"/slurm/{NATIVE_VERSION}"
+RULE = """\
+version: 1
+key: inbox/{name}/*
+user: alice
+options: {{job-name: {name}, time: 1, mem: 10, output: /dev/null, partition: {partition}}}
+environment: {{A: {canary}}}
+script: |
+{script}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +53,14 @@ def debugging(stack: Stack) -> Iterator[list[str]]:
     yield list(before)
     for name, variables in before.items():
         client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+@pytest.fixture
+def no_letters() -> Iterator[None]:
+    """Begin and end without dead letters of the inbox."""
+    empty_dead_letters()
+    yield
+    empty_dead_letters()
 
 
 def job(**members: Any) -> bytes:
@@ -91,7 +119,7 @@ def test_every_route_is_asked() -> None:
 
 
 def test_no_token_and_no_script_is_left_behind(
-    stack: Stack, debugging: list[str], report: Callable[[str], None]
+    stack: Stack, debugging: list[str], no_letters: None, report: Callable[[str], None]
 ) -> None:
     token = stack.signed("alice", "POST", "/token", '{"lifespan": 600}').json()["token"]
     made = exchange(stack, request("POST", "/jobs?hold=yes", pair("alice", token), SCRIPT.encode()))
@@ -118,6 +146,7 @@ def test_no_token_and_no_script_is_left_behind(
         stack, request("GET", f"{SLURM}/ping", [*pair("alice", token), b"Authorization: Bearer " + token.encode()])
     )
     exchange(stack, request("POST", "/token", [b"Authorization: Bearer " + token.encode()]))
+    written_object = write_to_the_inbox()
 
     places = {f"error {number}": text for number, text in enumerate(errors)}
     places |= {
@@ -126,6 +155,13 @@ def test_no_token_and_no_script_is_left_behind(
     places |= logs_and_metrics(debugging)
     places |= tables()
     places |= of_slurm()
+    places["dead letters"] = redrive("--list")
+    of_the_inbox = token_of_the_inbox(token, written_object, places[f"/aws/lambda/{stacks.API_STACK}-inbox"])
+    secrets |= {
+        "the inbox's token": of_the_inbox,
+        "its signature, the inbox's": of_the_inbox.rpartition(".")[2],
+        "its claims, the inbox's": of_the_inbox.split(".")[1],
+    }
     # Were nothing logged, nothing would be found. Few lines of ours are at DEBUG: it is libraries that talk then.
     written = "".join(text for name, text in places.items() if name.startswith("/aws/lambda"))
     assert all(f'"message": "{words}"' in written for words in ("answered", "refused at the edge", "token minted"))
@@ -134,6 +170,45 @@ def test_no_token_and_no_script_is_left_behind(
     assert found == set()
     kept = len(places) - len(errors)
     report(f"canaries: {len(secrets)} looked for in {len(errors)} errors and {kept} logs, metrics and tables; 0 found")
+
+
+def write_to_the_inbox() -> InboxObject:
+    """Write an object for a rule that has the script, and two more whose rules make no job; give the first."""
+    name = f"alice-{uuid.uuid4().hex[:8]}"
+
+    def text(name: str, *, script: str = SCRIPT, partition: str = "queue1") -> str:
+        return RULE.format(name=name, partition=partition, canary=CANARY, script=textwrap.indent(script, "  "))
+
+    rules = {
+        name: text(name),
+        f"{name}-shebang": text(f"{name}-shebang", script=SCRIPT[2:]),
+        f"{name}-partition": text(f"{name}-partition", partition="nowhere"),
+    }
+    with ExitStack() as written:
+        for each, content in rules.items():
+            written.enter_context(rule(each, content))
+        versions = write({f"inbox/{each}/object": f"{CANARY}\n" for each in rules})
+        wait_for(lambda: ends(name) == {"COMPLETED": 1}, "the job of an object to end", 120)
+        wait_for(lambda: queue_depth("InboxDeadLetterQueueUrl")[0] == 2, "two dead letters", 60)
+    key = f"inbox/{name}/object"
+    return InboxObject(outputs()["BucketName"], key, versions[key])
+
+
+def token_of_the_inbox(token: str, written: InboxObject, log: str) -> str:
+    """Give the token that the inbox function had for an object's job, made again from what it noted of it."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    # RS256 gives the same signature each time: what is made of a token's own claims is that token.
+    assert made_again(token, claims) == token
+    lines = [json.loads(line) for line in log.splitlines() if '"job of an object"' in line]
+    [token_id] = {line["jti"] for line in lines if line["object"] == str(written)}
+    asked = {"TableName": outputs()["InboxTableName"], "Key": key_of_claim(USER, written.digest)}
+    expires_at = int(claim_of(client("dynamodb").get_item(**asked)["Item"]).token_expires_at)
+    return made_again(token, claims | {"iat": expires_at - LIFESPAN, "exp": expires_at, "jti": token_id})
+
+
+def made_again(token: str, claims: dict[str, Any]) -> str:
+    header = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
+    return signer()(header, json.dumps(claims, separators=(",", ":")).encode())
 
 
 def logs_and_metrics(functions: list[str]) -> dict[str, str]:

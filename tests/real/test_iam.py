@@ -20,6 +20,12 @@ pytestmark = [pytest.mark.any_release, pytest.mark.usefixtures("stack")]
 
 RS256 = "RSASSA_PKCS1_V1_5_SHA_256"
 TAG = "slurm-gateway:requirements-stack"
+# Every later heartbeat of the cluster's is newer: the recorder takes it, and keeps nothing.
+LATE_HEARTBEAT = json.dumps({
+    "detail-type": "Slurm Heartbeat",
+    "detail": {"cluster": "parallelcluster", "time": "2020-01-01T00:00:00Z", "daemons": {}, "lag_seconds": 0,
+               "waiting": 0},
+})  # fmt: skip
 
 Client = Callable[[str], Any]
 Call = Callable[[Client, dict[str, str]], object]
@@ -110,8 +116,8 @@ def put_object(key: str) -> Call:
     return lambda client, names: client("s3").put_object(Bucket=names["BucketName"], Key=key, Body=b"x")
 
 
-def send(queue: str) -> Call:
-    return lambda client, names: client("sqs").send_message(QueueUrl=names[queue], MessageBody="{}")
+def send(queue: str, body: str = "{}") -> Call:
+    return lambda client, names: client("sqs").send_message(QueueUrl=names[queue], MessageBody=body)
 
 
 def sign(key: str, algorithm: str = RS256) -> Call:
@@ -223,6 +229,10 @@ CALLS: dict[str, Call] = {
     "take from the records' queue": lambda client, names: client("sqs").receive_message(
         QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
     ),
+    "send to the records' queue": send("RecordsQueue", LATE_HEARTBEAT),
+    "take what was not recorded": lambda client, names: client("sqs").receive_message(
+        QueueUrl=names["RecordsDeadLetterQueue"], VisibilityTimeout=0
+    ),
     "register a target": lambda client, names: client("elbv2").register_targets(
         TargetGroupArn=names["TargetGroupArn"], Targets=[{"Id": stacks.head_node_instance_id(names)}]
     ),
@@ -288,6 +298,8 @@ ALLOWED: dict[str, set[str]] = {
         "write a rule",
         "take a dead letter",
         "send to the inbox's queue",
+        "take what was not recorded",
+        "send to the records' queue",
     },
     "pipeline": {"write an object of the inbox"},
     "RecorderFunction": {"keep a job's record", "keep a heartbeat", "take from the records' queue"},
@@ -308,6 +320,7 @@ DENIED_TO_ADMINISTRATOR = {
     "write live output",
     "send to the inbox's queue",
     "send a dead letter",
+    "send to the records' queue",
 }
 
 

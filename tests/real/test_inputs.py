@@ -125,6 +125,25 @@ def test_an_input_that_cannot_be_written_says_why_and_is_written_once_it_can(ord
     assert slurm("cat", f"/home/alice/{asked.job_id}.out") == "late but whole\n"
 
 
+def test_a_job_that_an_administrator_holds_gets_its_input_and_runs_once_he_releases_it(
+    order: Order, send: Send
+) -> None:
+    begin = time.time()
+    asked = order(b"whole\n")
+    assert shown(asked.job_id)["state_reason"] == "JobHeldUser"
+    slurm("scontrol", "hold", asked.job_id)
+    assert shown(asked.job_id)["state_reason"] == "JobHeldAdmin"
+
+    send(asked)
+
+    wait_for(lambda: f"job {asked.job_id} of alice stays held" in log_since(begin), "the order to be carried out")
+    held = shown(asked.job_id)
+    assert (held["hold"], held["state_reason"]) == (True, "JobHeldAdmin")
+    slurm("scontrol", "release", asked.job_id)
+    wait_for(lambda: state(asked.job_id) in FINAL_STATES, "the job to end")
+    assert slurm("cat", f"/home/alice/{asked.job_id}.out") == "whole\n"
+
+
 def test_a_service_that_is_killed_while_it_copies_leaves_nothing_half_done(order: Order, send: Send) -> None:
     content = b"0123456789abcdef" * (6 << 20)
     asked = order(content)

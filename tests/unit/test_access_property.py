@@ -1,7 +1,8 @@
-"""For any access document and any principal, the user who is minted is one whom a rule names."""
+"""For any access document the user who is minted is one whom a rule names for the principal, or grants the inbox's."""
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,21 @@ from hypothesis import strategies as st
 
 from slurm_gateway.access_reader import parse
 from slurm_gateway.eligible_users import EligibleUsers
-from slurm_gateway.errors import AccessDocumentError
+from slurm_gateway.errors import AccessDocumentError, DeadLetterError
+from slurm_gateway.inbox import Inbox, Taken
+from slurm_gateway.inbox_message import Message
+from slurm_gateway.inbox_rules import RuleBook
 from slurm_gateway.keys import parse_key_list
 from slurm_gateway.oidc import is_of_pull_request
+from slurm_gateway.short_tokens import ShortTokens
 from slurm_gateway.token_endpoint import TokenEndpoint
 from slurm_gateway.tokens import Mint
 from slurm_gateway.users import forbidden_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from slurm_gateway.caller import Caller
 
 FORBIDDEN = forbidden_names(default_user_sudo=True)
 KEY = "0a1b2c3d-0000-4000-8000-000000000000"
@@ -176,6 +183,146 @@ def glob(pattern: str, text: str) -> bool:
             return False
         place = found + len(part)
     return text.endswith(rest[-1]) and len(text) - len(rest[-1]) >= place
+
+
+# ---- the inbox ---------------------------------------------------------------------------------------------------
+
+rule_names = st.sampled_from(["a", "a-b", "a-b-c", "a.b", "nightly", "nightly-x", "xnightly"])
+rule_patterns = rule_names | st.sampled_from(["*", "a*", "a-*", "*-x", "a*c", "nightly-*", "*b*"])
+named_users = st.lists(st.sampled_from([*USERS * 5, "root"]), min_size=1, max_size=3, unique=True)
+grants = st.fixed_dictionaries({"rule": rule_patterns, "users": named_users})
+inbox_rules = st.fixed_dictionaries(
+    {
+        "version": st.just(1),
+        "key": st.sampled_from(["inbox/*", "inbox/**", "inbox/a/*", "inbox/b/*"]),
+        "user": st.sampled_from([*USERS * 3, "root", "ubuntu", "mallory"]),
+        "script": st.just("#!/bin/sh\ntrue\n"),
+    },
+    # What is unknown makes a rule invalid; its objects are still its own.
+    optional={"users": st.just(["alice"])},
+)
+objects = st.sampled_from(["inbox/x", "inbox/a/x", "inbox/b/x", "inbox/c/x"])
+
+
+class SubmitsAs(Exception):  # noqa: N818 - it is no error, but where the way ends here
+    """Slurm is about to be asked for a job of this caller's."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__()
+        self.caller = caller
+
+
+class Around:
+    """What the inbox asks before it knows as whom a job runs: rules in S3, no earlier claim; and Slurm's versions."""
+
+    def __init__(self, rules: dict[str, dict[str, Any]]) -> None:
+        self._rules = {f"rules/{name}.yaml": yaml.safe_dump(rule).encode() for name, rule in rules.items()}
+
+    def list_objects_v2(self, **_: Any) -> dict[str, Any]:
+        return {"Contents": [{"Key": key, "ETag": key, "Size": len(text)} for key, text in self._rules.items()]}
+
+    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - as S3 has it
+        return {"Body": io.BytesIO(self._rules[Key])}
+
+    def find(self, _: object) -> None:
+        """There is no claim."""
+
+    def size(self, _: object) -> int:
+        return 3
+
+    def script(self, _: object) -> None:
+        """No script is looked at before Slurm is asked."""
+
+    def translate(self, *_: object) -> None:
+        """Nor is it translated."""
+
+    def using(self, caller: Caller, _: object) -> None:
+        raise SubmitsAs(caller)
+
+
+def runs_as(document: dict[str, Any], rules: dict[str, dict[str, Any]], key: str) -> Caller | None:
+    """Give the caller as whom an object's job is submitted, None if it becomes none; AccessDocumentError."""
+    access = parse(yaml.safe_dump(document), forbidden=FORBIDDEN)
+    around: Any = Around(rules)
+    book = RuleBook(around, "bucket", forbidden=FORBIDDEN)
+    eligible = EligibleUsers(frozenset(ELIGIBLE), time.time())
+    tokens = ShortTokens(Mint(Signs()), lambda: parse_key_list(KEY), lambda: eligible, clock=time.time)
+    inbox = Inbox(
+        bucket="bucket", rules=lambda _: book.read(), access=lambda _: access, objects=around, jobs=around,
+        tokens=tokens, slurmrestd=around, versions=around, table=around, orders=around, cluster="c",
+        input_directory="/home/{user}", clock=time.time, wait=time.sleep,
+    )  # fmt: skip
+    [record] = sample("inbox-batch")["Records"]
+    told = json.loads(record["body"])
+    told["detail"]["object"]["key"] = key
+    try:
+        taken = inbox.take(Message.read(record | {"body": json.dumps(told)}), ends_at=time.time() + 60)
+    except SubmitsAs as reached:
+        return reached.caller
+    except DeadLetterError:
+        return None
+    assert taken is Taken.UNMATCHED
+    return None
+
+
+def as_promised(document: dict[str, Any], rules: dict[str, dict[str, Any]], key: str) -> str | None:
+    """Give the user as whom the documents say that an object's job runs, in other words than the code's."""
+    name = next((name for name in sorted(rules, key="{}.yaml".format) if is_of(rules[name]["key"], key)), None)
+    if name is None or "users" in rules[name]:
+        return None
+    user: str = rules[name]["user"]
+    granted = any(glob(grant["rule"], name) and user in grant["users"] for grant in document["inbox"])
+    return user if granted and user in ELIGIBLE - FORBIDDEN else None
+
+
+def is_of(pattern: str, key: str) -> bool:
+    # Only two stars are any text: with one there are as many slashes on both sides.
+    return glob(pattern, key) and ("**" in pattern or pattern.count("/") == key.count("/"))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    granted=st.lists(grants, max_size=4),
+    rules=st.dictionaries(rule_names, inbox_rules, min_size=1, max_size=3),
+    key=objects,
+)
+def test_an_objects_job_runs_as_the_rules_user_whom_the_document_grants_that_rule_and_as_nobody_else(
+    granted: list[dict[str, Any]], rules: dict[str, dict[str, Any]], key: str
+) -> None:
+    # What people may be minted as is nothing to the inbox.
+    everyone = {"name": "r", "principal": {"iam_user": "arn:aws:iam::123456789012:user/a"}, "users": sorted(ELIGIBLE)}
+    document = {"version": 1, "rules": [everyone], "inbox": granted}
+    try:
+        caller = runs_as(document, rules, key)
+    except AccessDocumentError:
+        assert any("root" in grant["users"] for grant in granted)
+        return
+
+    assert (caller and caller.user) == as_promised(document, rules, key)
+    if caller is not None:
+        claims = jwt.decode(caller.token, options={"verify_signature": False})
+        assert claims["sun"] == caller.user
+        assert caller.user in ELIGIBLE
+        assert caller.user not in FORBIDDEN
+
+
+def test_the_inboxs_property_is_not_empty() -> None:
+    """Of the documents and rules above many make a job, and many make none."""
+    counted = {"job": 0, "none": 0}
+
+    @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @given(
+        granted=st.lists(grants, min_size=1, max_size=4),
+        rules=st.dictionaries(rule_names, inbox_rules, min_size=1, max_size=3),
+        key=objects,
+    )
+    def count(granted: list[dict[str, Any]], rules: dict[str, dict[str, Any]], key: str) -> None:
+        document = {"version": 1, "rules": [], "inbox": granted}
+        counted["job" if as_promised(document, rules, key) else "none"] += 1
+
+    run: Callable[[], None] = count
+    run()
+    assert min(counted.values()) >= 20, counted
 
 
 def test_the_property_is_not_empty() -> None:

@@ -16,6 +16,8 @@ def test_every_role_and_the_head_node_and_the_key_are_listed_with_every_statemen
     listed = {policy.name: policy.statements for policy in iam_policies.policies()}
 
     assert {"HeadNodePolicy", "EdgeAuthorizerRole", "TokenRole", "JobsRole", "JwksRole"} <= set(listed)
+    # What stands beside a role and not in it.
+    assert {"InboxOperatorPolicy", "RecordsOperatorPolicy", "InboxWriterPolicy"} <= set(listed)
     assert any(name.startswith("SigningKey") for name in listed)
     assert all(statement["Sid"] for statements in listed.values() for statement in statements)
 

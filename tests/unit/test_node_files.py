@@ -200,6 +200,22 @@ def test_a_job_is_held_or_runs_or_neither(changes: dict[str, Any], held: bool, r
     assert (job.is_held, job.is_running) == (held, running)
 
 
+@pytest.mark.parametrize(
+    ("reason", "state", "hold", "by_admin"),
+    [
+        ("JobHeldAdmin", "PENDING", True, True),
+        ("JobHeldUser", "PENDING", True, False),
+        ("None", "PENDING", True, False),
+        # What it was held by once.
+        ("JobHeldAdmin", "PENDING", False, False),
+        ("JobHeldAdmin", "CANCELLED", True, False),
+    ],
+)
+def test_an_administrators_hold_is_told_from_a_users(reason: str, state: str, hold: bool, by_admin: bool) -> None:
+    job = slurm_job.job_of(record(job_state=[state], hold=hold, state_reason=reason))
+    assert job.is_held_by_admin is by_admin
+
+
 def test_an_end_is_read_as_the_feed_writes_it(tmp_path: Path) -> None:
     detail = {
         "id": "12_3", "cluster": "c", "user": "alice", "submitted": 1795250000, "submit_time": "2026-11-21T08:33:20Z",

@@ -77,6 +77,24 @@ def test_a_file_is_read_whole_or_from_an_offset(read: Read, tmp_path: Path) -> N
     assert read(Item(path=path, offset=MOST, limit=3))[0] == {"a": b""}
 
 
+# Seconds; the last one's nanoseconds need more than 64 bits.
+@pytest.mark.parametrize("mtime", [-1, -(2**31), 0, 2**35])
+def test_a_file_is_read_whatever_its_date(read: Read, tmp_path: Path, mtime: int) -> None:
+    (tmp_path / "old").write_bytes(b"x")
+    os.utime(tmp_path / "old", (0, mtime))
+
+    assert read(everything(tmp_path)) == ({"old": b"x"}, {})
+
+
+def test_the_date_that_a_child_tells_is_taken_as_it_is() -> None:
+    for mtime in (-(2**63) * 10**9, -1, 2**63 * 10**9 - 1):
+        start = saying({**FILE, "mtime": mtime}, b"x", {"end": 1}, {"done": True})
+
+        [file, *_] = FileReading(["/"], files=1, start=start, patience=20).read(USER, [Item(path="/a", limit=1)], 1)
+
+        assert file == ReadFile(0, "/a", "a", 1, mtime, 1)
+
+
 def test_what_is_no_regular_file_is_neither_read_nor_waited_for(read: Read, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("/etc/passwd")
@@ -185,6 +203,11 @@ FILE = {"item": 0, "path": "/a", "name": "a", "size": 1, "mtime": 1, "inode": 1}
         [{**FILE, "size": "1"}],
         [{**FILE, "size": True}],
         [{**FILE, "size": 2**64}],
+        [{**FILE, "size": -1}],
+        [{**FILE, "inode": -1}],
+        [{**FILE, "mtime": 2**63 * 10**9}],
+        [{**FILE, "mtime": 1.5}],
+        [{**FILE, "mtime": False}],
         [{**FILE, "name": "x" * (frames.LONGEST_NAME + 1)}],
         [{"unknown": 1}],
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from templates_under_test import (
@@ -533,14 +534,11 @@ def test_a_table_forgets_by_itself_and_can_be_restored_and_is_encrypted(name: st
 
 def test_the_recorder_takes_what_the_rule_sends_and_what_fails_is_kept() -> None:
     queue, mapping = (api_resource(name)["Properties"] for name in ("RecordsQueue", "RecordsToRecorder"))
-    [sends] = api_resource("RecordsQueuePolicy")["Properties"]["PolicyDocument"]["Statement"]
     rule = api_resource("RecordWhatTheHeadNodeTells")["Properties"]
 
     assert rule["EventBusName"] == "import:EventBusName"
     assert rule["EventPattern"]["source"] == ["slurm-gateway"]
     assert [target["Arn"] for target in rule["Targets"]] == ["RecordsQueue.Arn"]
-    assert sends["Principal"] == {"Service": "events.amazonaws.com"}
-    assert sends["Condition"] == {"ArnEquals": {"aws:SourceArn": "RecordWhatTheHeadNodeTells.Arn"}}
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "RecordsDeadLetterQueue.Arn"
     assert queue["VisibilityTimeout"] >= 6 * function("RecorderFunction")["Timeout"]
@@ -640,22 +638,42 @@ def test_a_batch_fails_by_message_and_no_more_batches_run_than_the_parameter_say
 
 
 @pytest.mark.parametrize(
-    ("policy", "besides"),
+    ("queue", "rule", "besides"),
     [
-        ("InboxQueuePolicy", {"aws:PrincipalArn": "import:OperatorRoleArn"}),
-        ("InboxDeadLetterQueuePolicy", {"aws:PrincipalArn": "InboxRole.Arn"}),
+        ("InboxQueue", "InboxRule", "import:OperatorRoleArn"),
+        ("InboxDeadLetterQueue", "InboxRule", "InboxRole.Arn"),
+        ("RecordsQueue", "RecordWhatTheHeadNodeTells", "import:OperatorRoleArn"),
     ],
 )
-def test_only_the_rule_sends_to_the_inboxs_queues_and_who_has_to_besides(policy: str, besides: dict[str, str]) -> None:
-    found = api_resource(policy)["Properties"]["PolicyDocument"]["Statement"]
-    sending = {each["Effect"]: each for each in found if each["Action"] == "sqs:SendMessage"}
+def test_only_the_rule_sends_to_a_queue_and_who_has_to_besides_and_by_tls(queue: str, rule: str, besides: str) -> None:
+    policy = api_resource(f"{queue}Policy")["Properties"]
+    source = {"aws:SourceArn": f"{rule}.Arn"}
 
-    assert sending["Allow"]["Principal"] == {"Service": "events.amazonaws.com"}
-    assert sending["Allow"]["Condition"] == {"ArnEquals": {"aws:SourceArn": "InboxRule.Arn"}}
-    assert (sending["Deny"]["Principal"], sending["Deny"]["Condition"]) == (
-        "*",
-        {"ArnNotEquals": {"aws:SourceArn": "InboxRule.Arn", **besides}},
-    )
+    assert policy["Queues"] == [queue]
+    assert {(each["Effect"], each["Action"]): each for each in policy["PolicyDocument"]["Statement"]} == {
+        (effect, action): {
+            "Sid": ANY, "Effect": effect, "Principal": principal, "Action": action, "Resource": f"{queue}.Arn",
+            "Condition": condition,
+        }
+        for effect, action, principal, condition in (
+            ("Allow", "sqs:SendMessage", {"Service": "events.amazonaws.com"}, {"ArnEquals": source}),
+            ("Deny", "sqs:SendMessage", "*", {"ArnNotEquals": {**source, "aws:PrincipalArn": besides}}),
+            ("Deny", "sqs:*", "*", {"Bool": {"aws:SecureTransport": "false"}}),
+        )
+    }  # fmt: skip
+
+
+def test_operators_may_move_what_was_not_recorded_back_and_nothing_more_of_it() -> None:
+    policy = api_resource("RecordsOperatorPolicy")["Properties"]
+
+    assert policy["Roles"] == ["import:OperatorRoleName"]
+    assert {each["Resource"]: each["Action"] for each in policy["PolicyDocument"]["Statement"]} == {
+        "RecordsDeadLetterQueue.Arn": [
+            "sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:ReceiveMessage", "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+        ],
+        "RecordsQueue.Arn": "sqs:SendMessage",
+    }  # fmt: skip
 
 
 def test_the_inbox_role_reaches_what_it_works_on_and_nothing_else() -> None:
