@@ -334,6 +334,15 @@ def test_a_forged_cursor_from_before_the_first_place_gives_nothing(table: JobTab
     assert table.page("alice", filters, limit=10, cursor=forged) == Page([], None)
 
 
+def test_a_submit_time_leads_to_the_users_own_jobs_of_that_second(table: JobTable) -> None:
+    for job_id, user, at in ((11, "alice", 1795250000), (12, "alice", 1795250000), (13, "alice", 1795250001),
+                             (14, "bob", 1795250000)):  # fmt: skip
+        keep(table, job_id, user=user, at=at)
+
+    assert table.submitted_at("alice", 1795250000) == ["12", "11"]
+    assert table.submitted_at("alice", 1795249999) == []
+
+
 def test_older_news_never_replaces_newer(table: JobTable) -> None:
     job = submitted(12, user="alice", cluster=CLUSTER, descriptions=[{}], submitted_at=1795250000)
     table.refresh(job | {"state": "RUNNING"}, seen_at=2000)

@@ -1,0 +1,85 @@
+"""How a job is found by its marker: by its record, where that leads to it, and by Slurm's list where it must be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from slurmrestd_stand_in import StandIn, answer, refusal, slurmrestd
+from test_job import number, record
+
+from slurm_gateway import marker as markers
+from slurm_gateway.api_version import ApiVersions
+from slurm_gateway.caller import Caller
+from slurm_gateway.errors import UnavailableError
+from slurm_gateway.slurm_submission import SlurmSubmission
+from slurm_gateway.slurmrestd import Slurmrestd
+
+ALICE = Caller("alice", "token", int(time.time()) + 900)
+MARKER = str(markers.new(1795250000, "c" * 64))
+ONE, ALL = "GET /slurm/v0.0.42/job", "GET /slurm/v0.0.42/jobs/"
+
+
+@pytest.fixture
+def slurm() -> Iterator[StandIn]:
+    with slurmrestd() as stand_in:
+        stand_in.speak("v0.0.42")
+        yield stand_in
+
+
+def submission(slurm: StandIn, recorded: Any) -> SlurmSubmission:
+    daemon = Slurmrestd(slurm.url)
+    return SlurmSubmission(
+        daemon, ApiVersions(daemon), ALICE, lambda _: pytest.fail("it submits"),
+        cluster="parallelcluster", ends_at=time.time() + 30, clock=time.time, recorded=recorded,
+    )  # fmt: skip
+
+
+def job(job_id: int, extra: str = MARKER, user: str = "alice") -> tuple[int, bytes]:
+    return answer(jobs=[record(job_id=job_id, extra=extra, user_name=user, submit_time=number(1795250000))])
+
+
+def test_a_record_leads_to_the_job_and_slurms_list_is_not_read(slurm: StandIn) -> None:
+    """Of the records of that second, those of other submits and of jobs that Slurm forgot are passed over."""
+    asked: list[int] = []
+
+    def recorded(submitted: int) -> Sequence[str]:
+        asked.append(submitted)
+        return ["14", "13", "12", "11"]
+
+    slurm.answers |= {
+        f"{ONE}/14": refusal(2017, "Invalid job id specified"),
+        f"{ONE}/13": job(13, str(markers.new(1795250000, "c" * 64))),
+        f"{ONE}/12": job(12, f"mine {MARKER}"),
+    }
+
+    found = submission(slurm, recorded).glimpse(MARKER)
+
+    assert found is not None
+    assert (found["id"], found["script"], asked) == ("12", "c" * 64, [1795250000])
+    assert not any("/jobs" in line or line.endswith("/11") for line in slurm.paths())
+
+
+def test_anothers_job_with_the_marker_is_not_the_callers(slurm: StandIn) -> None:
+    slurm.answers[f"{ONE}/12"] = job(12, user="bob")
+
+    assert submission(slurm, lambda _: ["12"]).glimpse(MARKER) is None
+
+
+def test_without_records_nothing_is_known_until_slurms_list_is_read(slurm: StandIn) -> None:
+    def unavailable(_: int) -> Sequence[str]:
+        raise UnavailableError("the table does not answer")
+
+    slurm.answers[ALL] = job(12)
+
+    for recorded in (unavailable, lambda _: ()):
+        looking = submission(slurm, recorded)
+        assert looking.glimpse(MARKER) is None
+        found = looking.find(MARKER)
+        assert found is not None
+        assert found["id"] == "12"
+    without = submission(slurm, None).glimpse(MARKER)
+    assert without is not None
+    assert without["id"] == "12"
