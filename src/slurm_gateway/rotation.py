@@ -210,7 +210,8 @@ class Rotation:
         """Give the stack's enabled keys that are not on the list, by whether they ever were."""
         known: set[str] = set()
         for value in _versions(self._ssm, self._keys_parameter):
-            known |= {key.kid for key in parse_key_list(value).accepted}
+            # What was no key then is no fault now, and so nothing to tell of.
+            known |= {entry.strip().rpartition("/")[2] for entry in value.split(",")}
         current = set(self.state().keys)
         for page in self._kms.get_paginator("list_keys").paginate():
             for each in page["Keys"]:
