@@ -40,10 +40,11 @@ SCRIPTS = 500
 CLIENTS = 8
 SMALLEST_SHARE = 0.5
 PORT = GATEWAY_PORT + 20
-# The answer differs each time, as one job's from another's.
+# As much of a job as the client knows one by; its id differs each time.
 EMPTY = """
 def handler(event, context):
-    return {"statusCode": 201, "body": '{"id": "%s"}' % context.aws_request_id}
+    job = '{"id": "%s", "state": "PENDING", "state_flags": []}' % context.aws_request_id
+    return {"statusCode": 201, "headers": {"content-type": "application/json"}, "body": job}
 """
 
 
