@@ -24,7 +24,7 @@ from bench.clients import alice_token, stack_environment
 from local import cluster
 from local.process import Process
 
-SCRIPT = "#!/bin/sh\n#SBATCH --hold --output=/dev/null\ntrue\n"
+SCRIPT = "#!/bin/sh\n#SBATCH --hold --output=/dev/null\n: {key}\n"
 LONGEST = 600.0  # seconds until a client gives its key up
 _TOKEN_RENEWAL = 1500.0
 _STARTED = 4.0  # seconds after which a process of the function has surely started
@@ -114,12 +114,13 @@ class _Token:
 def _client(api: str, key: str, name: str, dice: random.Random, result: Run) -> None:
     """Ask until there is an answer, impatiently and sometimes twice at once."""
     deadline = time.monotonic() + LONGEST
+    script = SCRIPT.format(key=key)
     with httpx.Client(trust_env=False) as http:
 
         def ask(patience: float) -> httpx.Response | None:
             headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": _Token.get(), "Idempotency-Key": key}
             try:
-                return http.post(f"{api}/jobs?job-name={name}", content=SCRIPT, headers=headers, timeout=patience)
+                return http.post(f"{api}/jobs?job-name={name}", content=script, headers=headers, timeout=patience)
             except httpx.HTTPError as exc:
                 result.seen[f"client saw {type(exc).__name__}"] += 1
                 return None
