@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.clients import milliseconds, stack_environment
 from local import aws_emulator, cluster, principals
-from local.address import CHECKOUT, GATEWAY_PORT, STATE_DIRECTORY, address, url
+from local.address import CHECKOUT, GATEWAY_PORT, STATE_DIRECTORY, url
 from local.aws_emulator import ACCOUNT
 from local.gateway import service
 from local.process import Process, wait_until
@@ -162,19 +161,15 @@ def gateway_to_an_empty_function() -> Iterator[str]:
         file.flush()
         process.start([sys.executable, "-m", "local.gateway", "--config", file.name], cwd=CHECKOUT)
         try:
-            wait_until(is_answering, "the benchmark's gateway to answer", service.START_TIMEOUT, process=process)
+            wait_until(
+                lambda: service.is_answering(PORT),
+                "the benchmark's gateway to answer",
+                service.START_TIMEOUT,
+                process=process,
+            )
             yield url(PORT)
         finally:
             process.stop()
-
-
-def is_answering() -> bool:
-    """Tell whether something accepts connections at the benchmark's gateway's port."""
-    try:
-        with socket.create_connection((address(), PORT), timeout=1.0):
-            return True
-    except OSError:
-        return False
 
 
 @contextmanager

@@ -39,10 +39,10 @@ def stop() -> bool:
     return PROCESS.stop()
 
 
-def is_answering() -> bool:
-    """Tell whether something accepts connections at the gateway's port."""
+def is_answering(port: int = GATEWAY_PORT) -> bool:
+    """Tell whether something accepts connections at a port of this checkout's, by default the gateway's."""
     try:
-        with socket.create_connection((address(), GATEWAY_PORT), timeout=1.0):
+        with socket.create_connection((address(), port), timeout=1.0):
             return True
     except OSError:
         return False
