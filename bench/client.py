@@ -162,12 +162,8 @@ def gateway_to_an_empty_function() -> Iterator[str]:
         file.flush()
         process.start([sys.executable, "-m", "local.gateway", "--config", file.name], cwd=CHECKOUT)
         try:
-            wait_until(
-                lambda: service.is_answering(PORT),
-                "the benchmark's gateway to answer",
-                service.START_TIMEOUT,
-                process=process,
-            )
+            answers = partial(service.is_answering, PORT)
+            wait_until(answers, "the benchmark's gateway to answer", service.START_TIMEOUT, process=process)
             yield url(PORT)
         finally:
             process.stop()
