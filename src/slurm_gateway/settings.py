@@ -7,6 +7,7 @@ should be seen as failing, not as refusing.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -78,27 +79,41 @@ _BUCKET_NAME = "the bucket's name"
 _HEAD_NODE = "whether tokens of `scontrol token` pass on /slurm and /slurmdb"
 
 
+class _Settings(ABC):
+    """What a function reads from its environment when it starts; each kind says what it reads."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
+        env = _Environment(environ)
+        settings = cls._read(env)
+        env.finish()
+        return settings
+
+    @classmethod
+    @abstractmethod
+    def _read(cls, env: _Environment) -> Self: ...
+
+
 @dataclass(frozen=True, slots=True)
-class JwksSettings:
+class JwksSettings(_Settings):
     """Settings of the function behind GET /.well-known/jwks.json."""
 
     keys_parameter: str
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
-        settings = cls(
+    def _read(cls, env: _Environment) -> Self:
+        return cls(
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorizerSettings:
+class AuthorizerSettings(_Settings):
     """Settings of the edge authorizer."""
 
     keys_parameter: str
@@ -107,21 +122,17 @@ class AuthorizerSettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
-        settings = cls(
+    def _read(cls, env: _Environment) -> Self:
+        return cls(
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             allow_head_node_tokens=env.flag("ALLOW_HEAD_NODE_TOKENS", _HEAD_NODE),
             default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSettings:
+class TokenSettings(_Settings):
     """Settings of the function behind POST /token and POST /token/oidc/{issuer}."""
 
     keys_parameter: str
@@ -131,22 +142,18 @@ class TokenSettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
-        settings = cls(
+    def _read(cls, env: _Environment) -> Self:
+        return cls(
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             access_parameter=env.parameter_name("ACCESS_PARAMETER", _ACCESS),
             bucket=env.text("BUCKET", _BUCKET, _BUCKET_NAME),
             default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class JobsSettings:
+class JobsSettings(_Settings):
     """Settings of the function behind /jobs and /scripts.
 
     `slurmrestd_url` leads to the load balancer, whose certificate bears `slurmrestd_tls_name` ("" for the URL's own
@@ -166,12 +173,10 @@ class JobsSettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
+    def _read(cls, env: _Environment) -> Self:
         days = env.text("JOB_RECORD_DAYS", _DAYS, _KEPT)
         percent = env.text("READ_LOG_PERCENT", _PERCENT, "of how many reads in a hundred the log tells, from 0 to 100")
-        settings = cls(
+        return cls(
             slurmrestd_url=env.text("SLURMRESTD_URL", _URL, "the load balancer's URL, without a path"),
             slurmrestd_tls_name=env.text("SLURMRESTD_TLS_NAME", _HOST_NAME, "the name in its certificate, or nothing"),
             cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
@@ -186,12 +191,10 @@ class JobsSettings:
             read_log_percent=int(percent) if percent.isdigit() else 0,
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class InboxSettings:
+class InboxSettings(_Settings):
     """Settings of the function behind the inbox's queue.
 
     `working_directory` and `input_directory` have `{user}` for the user's name; the rest is as for the functions
@@ -216,11 +219,9 @@ class InboxSettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
+    def _read(cls, env: _Environment) -> Self:
         days = env.text("JOB_RECORD_DAYS", _DAYS, "for how many days a job's record is kept, from 1 to 9999")
-        settings = cls(
+        return cls(
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             access_parameter=env.parameter_name("ACCESS_PARAMETER", _ACCESS),
             default_user_sudo=env.flag("DEFAULT_USER_SUDO", _SUDO),
@@ -242,12 +243,10 @@ class InboxSettings:
             head_node_queue_url=env.text("HEAD_NODE_QUEUE_URL", _QUEUE_URL, "the URL of the queue to the head node"),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class RecorderSettings:
+class RecorderSettings(_Settings):
     """Settings of the function that keeps what the head node tells."""
 
     cluster_name: str
@@ -257,23 +256,19 @@ class RecorderSettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
+    def _read(cls, env: _Environment) -> Self:
         days = env.text("JOB_RECORD_DAYS", _DAYS, _KEPT)
-        settings = cls(
+        return cls(
             cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
             jobs_table=env.text("JOBS_TABLE", _TABLE, "the name of the table of jobs"),
             job_record_days=int(days) if days.isdigit() else 0,
             heartbeats_table=env.text("HEARTBEATS_TABLE", _TABLE, "the name of the table of heartbeats"),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class HealthSettings:
+class HealthSettings(_Settings):
     """Settings of the function behind GET /health."""
 
     cluster_name: str
@@ -281,20 +276,16 @@ class HealthSettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
-        settings = cls(
+    def _read(cls, env: _Environment) -> Self:
+        return cls(
             cluster_name=env.text("CLUSTER_NAME", _CLUSTER, "Slurm's ClusterName"),
             heartbeats_table=env.text("HEARTBEATS_TABLE", _TABLE, "the name of the table of heartbeats"),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
 
 
 @dataclass(frozen=True, slots=True)
-class CanarySettings:
+class CanarySettings(_Settings):
     """Settings of the canary. `api_url` is where clients find the API."""
 
     api_url: str
@@ -303,14 +294,10 @@ class CanarySettings:
     log_level: str
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Take a mapping like `os.environ`; raise SettingsError naming every wrong variable."""
-        env = _Environment(environ)
-        settings = cls(
+    def _read(cls, env: _Environment) -> Self:
+        return cls(
             api_url=env.text("API_URL", _URL, "the API's URL, without a path"),
             region=env.text("AWS_REGION", _REGION, "the AWS region, which Lambda sets"),
             keys_parameter=env.parameter_name("KEYS_PARAMETER", _KEYS),
             log_level=env.log_level(),
         )
-        env.finish()
-        return settings
