@@ -69,7 +69,7 @@ test-unit: setup $(TOOLS)
 	@$(RUN) -m pytest tests/unit $(PYTEST_OPTIONS)
 
 test-real: setup $(TOOLS)
-	@$(PYTEST) tests/real $(PYTEST_OPTIONS)
+	@$(PYTEST) tests/real --durations=40 --durations-min=5 $(PYTEST_OPTIONS)
 
 lint: setup $(TOOLS) ## ruff, mypy, shellcheck, cfn-lint, sam, parliament, checkov, ParallelCluster's schema, our own asserts
 	@local/lint

@@ -27,7 +27,6 @@ _BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
 _PERCENT = re.compile(r"0|[1-9][0-9]?|100")
 _DAYS = re.compile(r"[1-9][0-9]{0,3}")
-_QUEUE_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]+")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
