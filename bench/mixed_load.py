@@ -149,9 +149,9 @@ def _ask(http: httpx.Client, what: str, token: str, *, key: str, name: str, job:
     headers = {"X-SLURM-USER-NAME": "alice", "X-SLURM-USER-TOKEN": token}
     try:
         if what == "submit":
-            answer = http.post(
-                f"/jobs?job-name={name}", content=SCRIPT, headers={**headers, "Idempotency-Key": key}
-            )  # fmt: skip
+            # Of the key, so that it is the same when it is sent again, and no other's.
+            script = f"{SCRIPT}# {key}\n"
+            answer = http.post(f"/jobs?job-name={name}", content=script, headers={**headers, "Idempotency-Key": key})
             return status_of(what, answer), answer.json()["id"] if answer.status_code == 201 else ""
         paths = {"job": f"/jobs/{job}", "page": "/jobs?limit=20", "native": f"/slurm/{VERSION}/job/{job}"}
         return status_of(what, http.get(paths[what], headers=headers)), ""

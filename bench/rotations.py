@@ -11,6 +11,7 @@ import argparse
 import sys
 import threading
 import time
+import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ _MARGIN = 0.25
 SLURMDB = "/slurmdb"
 # slurmdbd reads its keys only when it starts.
 LONGEST_AWAY = 5.0
+# One of its own for each submit, as with many users: the emulator keeps what S3 has of a key with each write of it.
 _SCRIPT = "#!/bin/sh\n#SBATCH --job-name=bench --hold --partition=queue1\ntrue\n"
 
 
@@ -154,7 +156,7 @@ class Clients:
             )
             if native is not None:
                 self._ask(http, "/slurm read", "GET", f"/slurm/{VERSION}/job/{native.json()['job_id']}", headers)
-            answer = self._ask(http, "/jobs submit", "POST", "/jobs", headers, content=_SCRIPT)
+            answer = self._ask(http, "/jobs submit", "POST", "/jobs", headers, content=f"{_SCRIPT}# {uuid.uuid4()}\n")
             job = answer.json()["id"] if answer is not None else job
             if job:
                 self._ask(http, "/jobs read", "GET", f"/jobs/{job}", headers)

@@ -122,6 +122,12 @@ def gateway_faults(api: stacks.DeployedApi, ids: set[str]) -> list[Point]:
     ]
 
 
+def queue_point(alarm: dict[str, Any], queue: str, value: float) -> Point:
+    """Give what SQS would tell CloudWatch of a queue for an alarm's metric."""
+    dimensions = frozenset({("QueueName", queue.rpartition("/")[2])})
+    return Point("AWS/SQS", alarm["MetricName"], dimensions, time.time(), value)
+
+
 def put_aside_an_object() -> None:
     """Send, as an operator might, a message about another bucket's object, and take its dead letter away."""
     outputs = stacks.outputs_of(stacks.API_STACK)
@@ -257,16 +263,44 @@ def test_an_object_that_becomes_no_job_fires_its_alarm(stack: Stack, api: stacks
     assert state(alarm(api, "InboxDeadLettersAlarm"), points_since(begin, InboxDeadLetters=1)) == "ALARM"
 
 
-@pytest.mark.parametrize(
-    ("name", "output"), [("InboxWaitsAlarm", "InboxQueueUrl"), ("RecordsDeadLettersAlarm", "RecordsDeadLetterQueueUrl")]
-)
-def test_an_alarm_about_a_queue_watches_the_very_queue(api: stacks.DeployedApi, name: str, output: str) -> None:
-    queue = stacks.outputs_of(stacks.API_STACK)[output].rpartition("/")[2]
-    asked = alarm(api, name)
-    point = Point("AWS/SQS", asked["MetricName"], frozenset({("QueueName", queue)}), time.time(), asked["Threshold"])
+def test_an_inbox_that_nobody_empties_fires_its_alarm(api: stacks.DeployedApi) -> None:
+    sqs, functions = client("sqs"), client("lambda")
+    queue = stacks.outputs_of(stacks.API_STACK)["InboxQueueUrl"]
+    asked = alarm(api, "InboxWaitsAlarm", Threshold=2)  # seconds, for 1800
+    [inbox] = functions.list_event_source_mappings(FunctionName=api.functions["InboxFunction"])["EventSourceMappings"]
 
-    assert state(asked, [point]) == "ALARM"
-    assert state(asked, [replace(point, value=asked["Threshold"] - 1)]) == "OK"
+    def oldest() -> list[Point]:
+        """Give the age of the oldest message, as SQS counts it, and none where there is none."""
+        seen = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0, MessageSystemAttributeNames=["SentTimestamp"])
+        ages = [time.time() - int(one["Attributes"]["SentTimestamp"]) / 1000 for one in seen.get("Messages", [])]
+        return [queue_point(asked, queue, age) for age in ages]
+
+    functions.update_event_source_mapping(UUID=inbox["UUID"], Enabled=False)
+    try:
+        wait_for(lambda: not oldest(), "the inbox to be empty")
+        assert state(asked, oldest()) == "OK"
+        sqs.send_message(QueueUrl=queue, MessageBody="{}")
+        wait_for(lambda: state(asked, oldest()) == "ALARM", "the alarm")
+    finally:
+        sqs.purge_queue(QueueUrl=queue)
+        functions.update_event_source_mapping(UUID=inbox["UUID"], Enabled=True)
+
+
+def test_a_record_that_cannot_be_kept_fires_its_alarm(api: stacks.DeployedApi) -> None:
+    sqs = client("sqs")
+    queue = stacks.outputs_of(stacks.API_STACK)["RecordsDeadLetterQueueUrl"]
+    asked = alarm(api, "RecordsDeadLettersAlarm")
+
+    def visible() -> list[Point]:
+        told = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+        return [queue_point(asked, queue, int(told["ApproximateNumberOfMessages"]))]
+
+    assert state(asked, visible()) == "OK"
+    sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    try:
+        wait_for(lambda: state(asked, visible()) == "ALARM", "the alarm")
+    finally:
+        sqs.purge_queue(QueueUrl=queue)
 
 
 def test_silence_of_what_always_speaks_is_an_alarm_and_no_other_silence(
