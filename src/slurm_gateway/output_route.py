@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from .job_output import OutputPlace
 from .job_reads import not_valid
 from .problem import Problem
 from .router import json_response
+from .slurm_errors import SlurmProblem
 from .slurm_jobs import no_such_job
 
 if TYPE_CHECKING:
@@ -25,9 +28,12 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .head_node_orders import HeadNodeOrders
     from .job import Job
+    from .job_id import JobId
     from .job_output import JobOutputs, LiveState
     from .job_reads import JobReads
     from .router import Request, Response
+
+_logger = logging.getLogger(__name__)
 
 URL_SECONDS = 300
 LONGEST_PART = 1024 * 1024
@@ -44,6 +50,8 @@ _FRESH = 8.0
 _RENEW = 30.0
 _LONGEST_WAIT = 9.0
 _ASKED_AGAIN = 3.0
+# It answers in half a second. After so many, does the job still run? Of one that does not it tells nothing.
+_DOUBTED = 1.0
 _SOON = 2
 # So long after its end a job's output is still on its way; later there is none.
 _COLLECTING = 15 * 60.0
@@ -57,6 +65,14 @@ class _Asked:
     offset: int | None
     file: str
     is_list: bool
+
+
+class _EndedError(Exception):
+    """A job ended while the head node was asked what it prints; `job` is how."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job["id"])
+        self.job = job
 
 
 class OutputRoute:
@@ -106,7 +122,10 @@ class OutputRoute:
                 "Files are collected when the job has ended. Until then read what it prints, without file and list.",
                 retry_after=self._reads.pause(job),
             )  # fmt: skip
-        return self._live(job, place, asked)
+        try:
+            return self._live(job, place, asked, partial(self._ended, caller, wanted))
+        except _EndedError as exc:
+            return self._collected(caller, exc.job, place, asked)
 
     # ---- ended -----------------------------------------------------------------------------------------------------
 
@@ -152,11 +171,21 @@ class OutputRoute:
 
     # ---- running ---------------------------------------------------------------------------------------------------
 
-    def _live(self, job: Job, place: OutputPlace, asked: _Asked) -> Response:
+    def _ended(self, caller: Caller, wanted: JobId) -> Job | None:
+        """Return the job if it has ended by now."""
+        try:
+            job = self._reads.locate(caller, wanted).job
+        except SlurmProblem as exc:
+            # That Slurm does not answer now ends nothing: the head node may still.
+            _logger.warning("not known whether a job has ended", extra={"job": str(wanted), "reason": exc.kind})
+            return None
+        return job if jobs.is_final(job) else None
+
+    def _live(self, job: Job, place: OutputPlace, asked: _Asked, ended: Callable[[], Job | None]) -> Response:
         offset = asked.offset or 0
         if job["state"] == "PENDING":
             return _bytes(b"", offset, is_complete=False, retry_after=self._reads.pause(job))
-        state = self._fresh_state(place, asked.stream, offset)
+        state = self._fresh_state(place, asked.stream, offset, ended)
         if state.problem not in {"", "missing"}:
             raise _problem(
                 404, "output-not-readable", "Its output cannot be read",
@@ -166,13 +195,16 @@ class OutputRoute:
         data = self._outputs.live_part(place, asked.stream, offset, end)
         return _bytes(data, offset, is_complete=False, retry_after=None if data else _SOON)
 
-    def _fresh_state(self, place: OutputPlace, stream: str, offset: int) -> LiveState:
-        """Return what the head node saw a moment ago; it is asked to look, and waited for, where it did not."""
+    def _fresh_state(self, place: OutputPlace, stream: str, offset: int, ended: Callable[[], Job | None]) -> LiveState:
+        """Return what the head node saw a moment ago; it is asked to look, and waited for, where it did not.
+
+        Raises _EndedError if the job ends meanwhile.
+        """
         asked_at = self._clock()
         state = self._outputs.live_state(place, stream)
         fresh = _is_fresh(state, asked_at, offset)
         order = WatchOrder(place.cluster, place.job_id, place.user, place.submitted, stream, offset)
-        ask_again_at = asked_at + _ASKED_AGAIN
+        doubt_at, ask_again_at = asked_at + _DOUBTED, asked_at + _ASKED_AGAIN
         if not fresh or state is None or state.until - asked_at < _RENEW:
             self._orders.send(order)
         while not fresh or state is None:
@@ -182,6 +214,10 @@ class OutputRoute:
                     "The head node was asked what the job prints and does not answer. Ask again in a few seconds.",
                     retry_after=5,
                 )  # fmt: skip
+            if self._clock() > doubt_at:
+                doubt_at += 2 * _DOUBTED
+                if job := ended():
+                    raise _EndedError(job)
             if self._clock() > ask_again_at:
                 # A service that was killed takes an order with it that SQS had just handed out, for half a minute.
                 ask_again_at += _LONGEST_WAIT

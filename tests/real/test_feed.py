@@ -55,13 +55,17 @@ def as_it_was(stack: Stack) -> Iterator[None]:
     restart_slurmctld()
 
 
-def test_jobs_of_sbatch_are_in_their_owners_list(stack: Stack) -> None:
+def test_jobs_of_sbatch_are_in_their_owners_list_within_five_seconds(stack: Stack) -> None:
+    # By then the recorder and the list have started.
+    first = sbatch("bob", "--hold")
+    wait_for(is_listed(stack, "bob", first, "PENDING"), "the first job to be listed", 20)
+    stack.token("alice")
     job, other = sbatch("alice", "--hold", "--job-name=mine"), sbatch("bob", "--hold")
 
-    found = wait_for(is_listed(stack, "alice", job, "PENDING"), "the job to be listed", 20)
+    found = wait_for(is_listed(stack, "alice", job, "PENDING"), "the job to be listed", 5)
 
     assert (found["name"], found["user"], found["held"]) == ("mine", "alice", True)
-    wait_for(is_listed(stack, "bob", other, "PENDING"), "the other's job to be listed", 20)
+    wait_for(is_listed(stack, "bob", other, "PENDING"), "the other's job to be listed", 5)
     assert other not in listed(stack, "alice")
 
 
@@ -150,6 +154,22 @@ def test_slurmctld_that_is_killed_leaves_no_record_behind(stack: Stack, as_it_wa
         return all(recorded[job]["state"] == shown[job] for job in held if job in shown)
 
     wait_for(agrees, "the records to say what Slurm says", 60)
+
+
+def test_slurmctld_that_was_away_is_seen_again_at_once(stack: Stack, as_it_was: None) -> None:
+    begin = slurm("date", "+%s").strip()
+
+    def told() -> str:
+        return slurm("journalctl", "--unit", FEED, f"--since=@{begin}", "--output=cat", "--no-pager")
+
+    assert cluster.run(["systemctl", "stop", "slurmctld"]).returncode == 0
+    # squeue would go on trying for a minute, and be blind for as long when slurmctld has come back.
+    wait_for(lambda: "Slurm's queue cannot be seen" in told(), "the feed to miss slurmctld", 20)
+    assert cluster.run(["systemctl", "start", "slurmctld"]).returncode == 0
+    cluster.wait_ready()
+    job = sbatch("alice", "--hold")
+
+    wait_for(is_listed(stack, "alice", job, "PENDING"), "the job to be listed", 20)
 
 
 def test_health_tells_which_daemon_is_away(stack: Stack, as_it_was: None) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
-from slurmrestd_stand_in import StandIn, answer, refusal
+from slurmrestd_stand_in import HANG_UP, StandIn, answer, refusal
 from test_job import record, task, waiting_tasks
 from test_jobs_function import CLUSTER, JOB, Call, call, dynamodb, session, slurm, table  # noqa: F401 - fixtures
 
@@ -227,6 +227,19 @@ def test_the_head_node_is_asked_twice_and_its_silence_is_told(
     asked = {"kind": "watch", "cluster": CLUSTER, "job_id": "12", "user": "alice", "submitted": NOW - 20,
              "stream": "stdout", "offset": 7}  # fmt: skip
     assert queue() == [asked, asked]
+
+
+def test_a_job_that_ends_while_the_head_node_is_asked_is_answered_as_ended(
+    output: Any, slurm: StandIn, put: Any, queue: Any, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setattr(output_route, "_DOUBTED", 0.1)
+    # The second look finds Slurm away, which says nothing of the job.
+    slurm.answers[f"GET {JOB}/12"] = [job("RUNNING"), HANG_UP, job("COMPLETED")]
+    put(OUTPUT + "manifest.json", MANIFEST)
+
+    status, headers, told = output()
+
+    assert (status, headers["location"], told["size"]) == (302, told["url"], 10)
 
 
 def test_a_file_that_the_head_node_cannot_read_is_told(
