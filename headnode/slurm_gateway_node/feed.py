@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DATABASE = STATE_DIRECTORY / "feed" / "feed.db"
 _JOURNAL_PERIOD = 0.25
 _QUEUE_PERIOD = 2.0
+_LONGEST_PAUSE = 10.0
 _JOBS_AT_ONCE = 500
 _ACCOUNTS_PERIOD = 10.0
 # Seconds until the end of a job is told as UNKNOWN that is in the queue no more, where slurmdbd has no end of it.
@@ -59,19 +60,20 @@ class Feed:
                 return
             self._tracker.on_journal(entries, place)
 
-    def look_at_queue(self) -> None:
-        """Look at the queue, and into slurmdbd for what is in it no more."""
+    def look_at_queue(self) -> bool:
+        """Look at the queue, and into slurmdbd for what is in it no more; return whether Slurm answered."""
         try:
             self._look()
         except QueueError as exc:
             if self._is_answered:
                 _logger.warning("Slurm's queue cannot be seen: %s", exc)
             self._is_answered = False
-            return
+            return False
         if not self._is_answered:
             _logger.info("Slurm's queue is seen again")
         self._is_answered = True
         self.queue_seen_at = time.time()
+        return True
 
     def _look(self) -> None:
         asked_at, states = self._queue.states()
@@ -150,13 +152,21 @@ def _run(feed: Feed, sender: Sender, heart: Heart, ending: threading.Event) -> N
         feed.read_journal()
         if time.monotonic() >= next_look:
             begin = time.monotonic()
-            feed.look_at_queue()
-            # However long Slurm took, most of the time it is left alone.
-            next_look = begin + max(_QUEUE_PERIOD, 3 * (time.monotonic() - begin))
+            is_answered = feed.look_at_queue()
+            now = time.monotonic()
+            next_look = now + (pause(now - begin) if is_answered else _QUEUE_PERIOD)
         feed.forget()
         heart.lag = feed.lag()
         sender.wake()
         ending.wait(_JOURNAL_PERIOD)
+
+
+def pause(taken: float) -> float:
+    """Return for how long the queue is left alone after a look that took so long (both in seconds).
+
+    That is most of the time. But a look may have taken long only because slurmctld was away, and it is back now.
+    """
+    return max(_QUEUE_PERIOD - taken, min(2 * taken, _LONGEST_PAUSE))
 
 
 def _or_die(work: Any) -> None:  # noqa: ANN401 - a thread's target
