@@ -101,6 +101,14 @@ _LIMIT = Kind(
 _INVALID = Kind(422, "slurm-refused", "Slurm does not accept this", "Change the request: as it is it will not pass.")
 _RATE = Kind(429, "slurm-rate-limit", "Too many requests for Slurm", "Send the request again later.", 2)
 _BUSY = Kind(503, "slurm-busy", "Slurm is busy", "Nothing was done. Send the request again in a moment.", 5)
+_FULL = Kind(
+    503,
+    "slurm-takes-no-jobs",
+    "Slurm takes no more jobs now",
+    "Nothing was done. The cluster holds as many jobs as it may (MaxJobCount), or is short of something for a moment. "
+    "Send the request again later.",
+    30,
+)
 _DOWN = Kind(
     503, "slurm-down", "Slurm's controller does not answer", "Nothing was done. Send the request again later.", 10
 )
@@ -119,8 +127,9 @@ _KINDS: dict[int, Kind] = {
     **dict.fromkeys((1001, 1800, 2027, 2131), _DOWN),
 }
 _REQUEST_FAULTS = (range(2000, 2200), range(8000, 8002), range(9000, 10000))
-# The kernel's numbers: EPERM and EACCES as of old, EINVAL, ESRCH for a job that is gone.
-_SYSTEM: dict[int, Kind] = {1: _FORBIDDEN, 3: _NO_JOB, 13: _FORBIDDEN, 22: _INVALID}
+# The kernel's numbers: EPERM and EACCES as of old, EINVAL, ESRCH for a job that is gone; and EAGAIN where slurmctld has
+# no room for a job, after which sbatch too sends it again.
+_SYSTEM: dict[int, Kind] = {1: _FORBIDDEN, 3: _NO_JOB, 11: _FULL, 13: _FORBIDDEN, 22: _INVALID}
 # Older slurmctlds answer with numbers that their slurmrestd does not pass on.
 _WORDS = {
     "operation not permitted": _FORBIDDEN,

@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local import aws_emulator, principals, stacks
+from local import aws_emulator, cluster, principals, stacks
 
 if TYPE_CHECKING:
     from tests.real.client_command import Client
@@ -134,6 +134,15 @@ def slurm(*command: str, user: str | None = None, check: bool = True) -> str:
     done = subprocess.run([ROOT / "local/slurm", *identity, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done.stdout
+
+
+def restart_slurmctld(*settings: str) -> None:
+    """Put settings at the end of slurm.conf, where the last one counts, and restart slurmctld."""
+    file = "/opt/slurm/etc/slurm.conf"
+    script = f'sed -i "/# test$/d" {file}; for s in "$@"; do echo "$s # test"; done >>{file}'
+    assert cluster.run(["bash", "-c", script, "bash", *settings]).returncode == 0
+    assert cluster.run(["systemctl", "restart", "slurmctld"]).returncode == 0
+    cluster.wait_ready()
 
 
 def load_balancer_log() -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from bench import job_records
 from local import cluster
-from tests.real.conftest import Stack, slurm, wait_for
+from tests.real.conftest import Stack, restart_slurmctld, slurm, wait_for
 
 FEED = "slurm-gateway-feed.service"
 
@@ -37,15 +37,6 @@ def one(stack: Stack, user: str, job: str) -> Any:
 
 def is_listed(stack: Stack, user: str, job: str, state: str) -> Callable[[], Any]:
     return lambda: (found := listed(stack, user).get(job)) and found["state"] == state and found
-
-
-def restart_slurmctld(*settings: str) -> None:
-    """Put settings at the end of slurm.conf, where the last one counts, and restart slurmctld."""
-    file = "/opt/slurm/etc/slurm.conf"
-    script = f'sed -i "/# test$/d" {file}; for s in "$@"; do echo "$s # test"; done >>{file}'
-    assert cluster.run(["bash", "-c", script, "bash", *settings]).returncode == 0
-    assert cluster.run(["systemctl", "restart", "slurmctld"]).returncode == 0
-    cluster.wait_ready()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from bench import submit_faults
-from tests.real.conftest import FINAL_STATES, Stack, slurm, wait_for
+from tests.real.conftest import FINAL_STATES, Stack, restart_slurmctld, slurm, wait_for
 
 SCRIPT = """#!/bin/bash
 #SBATCH --job-name="two words" --time=5
@@ -122,6 +122,22 @@ def test_many_submits_under_faults_make_one_job_a_key(stack: Stack) -> None:
     result = submit_faults.run(100, seed=int(time.time()))
 
     assert result.is_exact(), "\n".join(result.lines())
+
+
+def test_a_cluster_that_is_full_says_so_and_takes_the_same_key_later(stack: Stack) -> None:
+    key = uuid.uuid4().hex
+    for _ in range(2):
+        assert submit(stack, "alice", SCRIPT, "?hold").status_code == 201
+    restart_slurmctld("MaxJobCount=2")
+    try:
+        full = submit(stack, "alice", SCRIPT, "?hold", Idempotency_Key=key)
+    finally:
+        restart_slurmctld()
+    later = submit(stack, "alice", SCRIPT, "?hold", Idempotency_Key=key)
+
+    assert (full.status_code, full.json()["type"]) == (503, "urn:slurm-gateway:problem:slurm-takes-no-jobs"), full.text
+    assert int(full.headers["retry-after"]) > 0
+    assert (later.status_code, "idempotent-replayed" in later.headers) == (201, False)
 
 
 def test_scripts_are_their_owners_own(stack: Stack) -> None:
