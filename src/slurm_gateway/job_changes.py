@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from . import job_id as ids
-from . import strict_json
+from . import json_body
 from .errors import UnavailableError
 from .job_reads import not_valid
 from .problem import Problem
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from .router import Request, Response
     from .slurm_jobs import SlurmJobs
 
-_LARGEST = 4096
 _LONGEST_LIMIT = 0xFFFFFFFD  # minutes, in 32 bits, less Slurm's own signs
 _FIELDS = ("hold", "requeue", "time_limit")
 # scancel's names; slurmrestd takes a name it does not know for "cancel".
@@ -94,16 +92,7 @@ def _signal(request: Request) -> str:
 
 def _change(body: bytes) -> tuple[dict[str, Any], bool]:
     """Return a PATCH's body in the words of a job description, and whether to requeue the job."""
-    if len(body) > _LARGEST:
-        raise Problem(
-            413, "body-too-long", title="Body too long", detail=f"A change has at most {_LARGEST} bytes of JSON."
-        )
-    try:
-        asked = strict_json.loads(body)
-    except json.JSONDecodeError as exc:
-        raise _not_json(f"Line {exc.lineno}, column {exc.colno}: {exc.msg}") from exc
-    except ValueError as exc:
-        raise _not_json(str(exc)) from exc
+    asked = json_body.read(body, advice='Send JSON such as {"hold": true} or {"time_limit": 3600}.')
     if not isinstance(asked, dict) or not asked:
         raise not_valid('the body should be a JSON object such as {"hold": true} or {"time_limit": 3600}')
     change: dict[str, Any] = {}
@@ -134,12 +123,3 @@ def _should_be(name: str) -> str:
         "time_limit": "time_limit should be a whole number of seconds, 1 or more, or null for no limit",
         "requeue": "requeue should be true",
     }.get(name, f"there is no field {name!r}; there are {', '.join(_FIELDS)}")
-
-
-def _not_json(what: str) -> Problem:
-    return Problem(
-        400,
-        "body-not-json",
-        title="Body is not JSON",
-        detail=f'{what}. Send JSON such as {{"hold": true}} or {{"time_limit": 3600}}.',
-    )

@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from . import strict_json
+from . import json_body
 from .job import rfc3339
 from .router import json_response
 from .sbatch import LONGEST
@@ -59,10 +59,7 @@ class ScriptRoutes:
         }  # fmt: skip
 
     def _upload(self, request: Request) -> Response:
-        try:
-            asked = strict_json.loads(request.body())
-        except ValueError as exc:
-            raise _not_valid(f"the body is not JSON: {exc}") from exc
+        asked = json_body.read(request.body(), advice='Send JSON such as {"sha256": "...", "size": 1234}.')
         if not isinstance(asked, dict) or set(asked) != {"sha256", "size"}:
             raise _not_valid('the body should be the script, or JSON such as {"sha256": "...", "size": 1234}')
         digest, size = asked["sha256"], asked["size"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import collect, idempotency, sbatch, strict_json
+from . import collect, idempotency, json_body, sbatch
 from .problem import Problem
 from .scripts import is_digest
 
@@ -130,12 +129,9 @@ def _dry_run(values: list[str]) -> bool:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    try:
-        asked = strict_json.loads(body)
-    except json.JSONDecodeError as exc:
-        raise _not_json(f"line {exc.lineno}, column {exc.colno}: {exc.msg}") from exc
-    except ValueError as exc:
-        raise _not_json(str(exc)) from exc
+    # A script may be as long as API Gateway lets through; read_script says where sbatch's own limit is.
+    advice = "Send the script itself with another Content-Type, or mend the JSON."
+    asked = json_body.read(body, largest=None, advice=advice)
     if not isinstance(asked, dict):
         raise not_valid('the body should be a JSON object such as {"script": "#!/bin/sh\\n..."}')
     for name in asked:
@@ -185,12 +181,3 @@ def _is_text(value: object) -> bool:
     if not isinstance(value, str) or "\0" in value:
         return False
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-def _not_json(what: str) -> Problem:
-    return Problem(
-        400,
-        "body-not-json",
-        title="Body is not JSON",
-        detail=f"{what[0].upper()}{what[1:]}. Send the script itself with another Content-Type, or mend the JSON.",
-    )

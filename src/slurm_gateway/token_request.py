@@ -6,12 +6,12 @@ import json
 import re
 from dataclasses import dataclass
 
-from . import strict_json
+from . import json_body
 from .problem import Problem
 from .users import is_name
 
-_LARGEST = 4096
 _FIELDS = ("user", "lifespan")
+_ADVICE = 'The body is empty, or JSON such as {"user": "alice", "lifespan": 900}.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,9 @@ def parse(body: bytes) -> TokenRequest:
 
     Raises Problem: 413 if it is too long, 400 if it is not JSON, 422 if it asks for what does not exist.
     """
-    if len(body) > _LARGEST:
-        raise Problem(
-            413,
-            "body-too-long",
-            title="Body too long",
-            detail=f"The body has {len(body)} bytes; a request for a token has at most {_LARGEST}.",
-        )
     if not body.strip():
         return TokenRequest()
-    try:
-        asked = strict_json.loads(body)
-    except json.JSONDecodeError as exc:
-        raise not_json(f"line {exc.lineno}, column {exc.colno}: {exc.msg}") from exc
-    except ValueError as exc:
-        raise not_json(str(exc)) from exc
+    asked = json_body.read(body, advice=_ADVICE)
     if not isinstance(asked, dict):
         raise _invalid('the body should be a JSON object such as {"user": "alice", "lifespan": 900}')
     for field in asked:
@@ -57,12 +45,7 @@ def parse(body: bytes) -> TokenRequest:
 
 def not_json(what: str) -> Problem:
     """Return the 400 for a body that cannot be read."""
-    return Problem(
-        400,
-        "body-not-json",
-        title="Body is not JSON",
-        detail=f'{what}. The body is empty, or JSON such as {{"user": "alice", "lifespan": 900}}.',
-    )
+    return json_body.not_json(what, _ADVICE)
 
 
 def wants_text(accept: str) -> bool:

@@ -26,12 +26,12 @@ def test_a_body_says_what_is_asked_for(body: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        (b'{\n "user": alice}', 400, "line 2, column 10: Expecting value"),
-        (b"user=alice", 400, "line 1, column 1: Expecting value"),
-        (b'{"user": "alice", "user": "bob"}', 400, "the key 'user' stands twice"),
+        (b'{\n "user": alice}', 400, "Line 2, column 10: Expecting value"),
+        (b"user=alice", 400, "Line 1, column 1: Expecting value"),
+        (b'{"user": "alice", "user": "bob"}', 400, "The key 'user' stands twice"),
         (b'{"lifespan": NaN}', 400, "NaN is not JSON"),
         (b'{"user": "\xff"}', 400, "'utf-8' codec can't decode"),
-        (b"#" * 4097, 413, "The body has 4097 bytes; a request for a token has at most 4096."),
+        (b"#" * 4097, 413, "The body has 4097 bytes; such a request has 4096 at most."),
         (b"[]", 422, "the body should be a JSON object"),
         (b"null", 422, "the body should be a JSON object"),
         (
