@@ -54,7 +54,8 @@ KINDS = (
     Kind("cancelled before start", 12, "true", ("--hold",), ("CANCELLED", 0, None)),
     Kind("array", 10, "exit $SLURM_ARRAY_TASK_ID", ("--array=0-2",), ("FAILED", 2, None), tasks=3),
     Kind("held array, cancelled", 5, "true", ("--hold", "--array=1-3"), ("CANCELLED", 0, None), tasks=3),
-    Kind("timed out", 1, "sleep 600", ("--time=1",), ("TIMEOUT", 0, None)),
+    # Elsewhere than on the node that is lost, after which Slurm would run it again.
+    Kind("timed out", 1, "sleep 600", ("--time=1", f"--exclude={_LOST_NODE}"), ("TIMEOUT", 0, None)),
     Kind("node lost", 1, "sleep 600", ("--no-requeue", f"--nodelist={_LOST_NODE}"), ("NODE_FAIL", 0, None)),
 )
 

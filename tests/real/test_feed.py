@@ -77,7 +77,7 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
 
 
 def test_every_job_has_one_final_record_and_an_event_while_the_feed_is_killed(stack: Stack) -> None:
-    found = job_records.run(12, kill_every=6.0)
+    found = job_records.run(40)
 
     assert (found.wrong(), found.untold(), found.kills > 0) == ({}, set(), True), found.lines()
 
