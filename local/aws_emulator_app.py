@@ -24,6 +24,7 @@ added, each because of a gap in ministack:
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import logging
@@ -37,7 +38,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app as ministack
 from ministack.core import iam_evaluator, lambda_runtime, persistence, responses, router
-from ministack.services import cloudformation, lambda_svc, sts
+from ministack.services import cloudformation, dynamodb, lambda_svc, sts
 
 from local import aws_faults, cloudformation_types, embedded_metrics, event_path, iam_conditions
 from local.aws_emulator import ACCOUNT, REGION, SECRET_HEADER
@@ -255,6 +256,12 @@ def _wait_less_for_logs() -> None:
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.010, 0.005, 0.250)
 
 
+def _read_conditions_once() -> None:
+    """Have the grammar of a condition checked once, and not again for each item of a table that it is asked of."""
+    check = functools.lru_cache(maxsize=1024)(dynamodb._condition_syntax_error)
+    dynamodb._condition_syntax_error = check
+
+
 def _end_one_environment_at_a_time() -> None:
     """Let the death of a function's process end that process alone, as on AWS.
 
@@ -295,5 +302,6 @@ if __name__ == "__main__":
     embedded_metrics.read()
     _keep_sessions()
     _wait_less_for_logs()
+    _read_conditions_once()
     _end_one_environment_at_a_time()
     asyncio.run(_serve())
