@@ -22,7 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from bench.clients import JOB, VERSION, stack_environment
-from local import aws_emulator, principals, stacks
+from local import aws_emulator, cluster, principals, stacks
 from local.address import CHECKOUT
 
 if TYPE_CHECKING:
@@ -222,6 +222,8 @@ def _run(walk: Rotation, rounds: int, clients: int) -> Load:
         for number in range(rounds):
             begin = time.monotonic()
             rotate(walk)
+            # Twenty rotations' jobs are more than slurmctld holds unless it is told to (MaxJobCount).
+            cluster.run(["scancel", "--name=bench", "--state=PENDING"])
             requests = sum(going.load.requests.values())
             failed = sum(map(len, going.load.failures.values()))
             seconds = time.monotonic() - begin

@@ -123,7 +123,8 @@ _KINDS: dict[int, Kind] = {
     ),
     **dict.fromkeys((2050, 2074, 2093), _LIMIT),
     **dict.fromkeys((1804, 1805), _RATE),
-    **dict.fromkeys((2007, 2019, 2037, 2105), _BUSY),
+    **dict.fromkeys((2007,), _FULL),
+    **dict.fromkeys((2019, 2037, 2105), _BUSY),
     **dict.fromkeys((1001, 1800, 2027, 2131), _DOWN),
 }
 _REQUEST_FAULTS = (range(2000, 2200), range(8000, 8002), range(9000, 10000))

@@ -67,6 +67,7 @@ def test_a_job_id_is_a_success_whatever_is_said_beside_it(slurm: StandIn) -> Non
         (2050, "Job violates accounting/QOS policy", 409),
         (1804, "Rate limit exceeded, please retry momentarily", 429),
         (11, "Resource temporarily unavailable", 503),
+        (2007, "MaxJobCount limit reached", 503),
         (1800, "Unable to contact slurm controller (connect failure)", 503),
         (2027, "Slurm backup controller in standby mode", 503),
         (9202, "Data parser missing field", 422),
