@@ -46,9 +46,13 @@ _REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy: whose it is, `identity` or `resource` by where it stands, and its statements, resolved."""
+    """A policy: whose it is, `identity` or `resource` by where it stands, and its statements, resolved.
+
+    `of` is the resource of the template that it stands in.
+    """
 
     name: str
+    of: str
     kind: str
     statements: list[dict[str, Any]]
 
@@ -83,7 +87,7 @@ def policies() -> list[Policy]:
 
 def page() -> str:
     """Give the page."""
-    comments = {sid: why for path in _STACKS for sid, why in _comments(path)}
+    comments = {statement: why for path in _STACKS for statement, why in _comments(path)}
     lines = [
         "# Every IAM policy, and why",
         "",
@@ -95,14 +99,13 @@ def page() -> str:
     for policy in policies():
         lines += ["", f"## {policy.name}", "", "| What for | May | On | Only if |", "|---|---|---|---|"]
         for statement in policy.statements:
-            lines.append(_row(statement, comments))
+            lines.append(_row(statement, comments.get((policy.of, str(statement["Sid"])), "")))
     return "\n".join(lines) + "\n"
 
 
-def _row(statement: Mapping[str, Any], comments: Mapping[str, str]) -> str:
+def _row(statement: Mapping[str, Any], why: str) -> str:
     sid = str(statement["Sid"])
     what = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", sid).capitalize()
-    why = comments.get(sid, "")
     actions = ", ".join(f"`{each}`" for each in _list(statement["Action"]))
     if statement["Effect"] == "Deny":
         actions = f"**not** {actions}"
@@ -136,7 +139,7 @@ def _policies(definition: Mapping[str, Any], references: References) -> Iterator
         for title, kind, document in found:
             resolved = intrinsics.resolve(document, references, name)
             statements = resolved["Statement"]
-            yield Policy(title, kind, statements if isinstance(statements, list) else [statements])
+            yield Policy(title, name, kind, statements if isinstance(statements, list) else [statements])
 
 
 def _references(definition: Mapping[str, Any], path: Path, exports: Mapping[str, str]) -> References:
@@ -166,15 +169,18 @@ def _filled(pattern: str, name: str) -> str:
     return arn.format(name=name.lower() if pattern.startswith("arn:aws:s3") else name)
 
 
-def _comments(path: Path) -> Iterator[tuple[str, str]]:
-    above: list[str] = []
+def _comments(path: Path) -> Iterator[tuple[tuple[str, str], str]]:
+    """Give the comment above each statement, by its resource and its Sid: several roles have a Sid in common."""
+    resource, above = "", list[str]()
     for line in path.read_text().splitlines():
         text = line.strip()
+        if match := re.fullmatch(r"  (\w+):", line):
+            resource = match[1]
         if text.startswith("#"):
             above.append(text.lstrip("# "))
             continue
         if match := re.fullmatch(r"- Sid: (\w+)", text):
-            yield match[1], " ".join(above)
+            yield (resource, match[1]), " ".join(above)
         above = []
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 METHODS = ("auto", "aws", "github", "gitlab", "oidc", "token")
 
 VARIABLES: tuple[tuple[str, str], ...] = (
-    ("SLURM_GATEWAY_URL", "Where the gateway is: the stack's output ApiUrl."),
+    ("SLURM_GATEWAY_URL", "Where the gateway is: whoever runs the cluster knows (its stack's output ApiUrl)."),
     ("SLURM_JWT", "A token, used as it is and never renewed."),
     ("SLURM_GATEWAY_AUTH", f"How to get a token: {', '.join(METHODS)}. oidc: from an issuer of the operator's own."),
     ("SLURM_GATEWAY_USER", "The Slurm user, where more than one is allowed."),

@@ -22,6 +22,13 @@ def test_every_role_and_the_head_node_and_the_key_are_listed_with_every_statemen
     assert all(statement["Sid"] for statements in listed.values() for statement in statements)
 
 
+def test_what_several_roles_may_is_told_of_each_with_its_own_reason() -> None:
+    sections = {part.partition("\n")[0]: part for part in iam_policies.page().split("\n## ")}
+
+    assert "Keep records of jobs. It writes what it is told, and reads nothing." in sections["RecorderRole"]
+    assert "Keep records of jobs. |" in sections["JobsRole"]
+
+
 def test_no_function_may_pass_a_role_or_do_everything() -> None:
     for policy in iam_policies.policies():
         for statement in policy.statements:
