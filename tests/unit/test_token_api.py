@@ -353,7 +353,7 @@ def test_what_nobody_foresaw_is_a_problem_too(emulated: Aws, log_lines: LogLines
     endpoint = TokenEndpoint(
         access=broken,
         eligible=lambda: ELIGIBLE,
-        key_list=lambda: keys,
+        key_list=lambda: parse_key_list(emulated.key()),
         mint=Mint(emulated.kms),
         forbidden=frozenset(),
         access_parameter="/access",
@@ -374,7 +374,7 @@ def test_a_forbidden_user_is_not_minted_even_if_a_rule_names_it(emulated: Aws) -
     endpoint = TokenEndpoint(
         access=lambda: Access((Rule("odd", IamUser(ALICE), ("root", "alice")),)),
         eligible=lambda: ELIGIBLE,
-        key_list=lambda: keys,
+        key_list=lambda: parse_key_list(emulated.key()),
         mint=Mint(emulated.kms),
         forbidden=frozenset({"root"}),
         access_parameter="/access",
@@ -440,7 +440,7 @@ def test_a_list_that_grows_old_in_a_function_that_runs_counts_no_more(
     endpoint = TokenEndpoint(
         access=lambda: Access((Rule("alice", IamUser(ALICE), ("alice",)),)),
         eligible=lambda: EligibleUsers(frozenset({"alice"}), 1_000_000.0),
-        key_list=lambda: keys,
+        key_list=lambda: parse_key_list(emulated.key()),
         mint=Mint(emulated.kms),
         forbidden=frozenset(),
         access_parameter="/access",
