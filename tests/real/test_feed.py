@@ -28,7 +28,8 @@ def sbatch(user: str, *options: str, body: str = "true") -> str:
 def listed(stack: Stack, user: str, **query: str) -> dict[str, dict[str, Any]]:
     answer = stack.http.get(f"{stack.api}/jobs", params={"limit": "500", **query}, headers=stack.headers(user))
     assert answer.status_code == 200, answer.text
-    return {job["id"]: job for job in answer.json()["jobs"]}
+    # The newest of an id: a slurmctld that was killed gives some of them again.
+    return {job["id"]: job for job in reversed(answer.json()["jobs"])}
 
 
 def one(stack: Stack, user: str, job: str) -> Any:
