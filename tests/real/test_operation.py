@@ -286,10 +286,17 @@ def test_an_inbox_that_nobody_empties_fires_its_alarm(api: stacks.DeployedApi) -
         functions.update_event_source_mapping(UUID=inbox["UUID"], Enabled=True)
 
 
-def test_a_record_that_cannot_be_kept_fires_its_alarm(api: stacks.DeployedApi) -> None:
+@pytest.mark.parametrize(
+    ("name", "stack_name", "output"),
+    [
+        ("RecordsDeadLettersAlarm", stacks.API_STACK, "RecordsDeadLetterQueueUrl"),
+        ("HeadNodeDeadLettersAlarm", stacks.REQUIREMENTS_STACK, "HeadNodeDeadLetterQueueUrl"),
+    ],
+)
+def test_what_is_put_aside_fires_its_alarm(api: stacks.DeployedApi, name: str, stack_name: str, output: str) -> None:
     sqs = client("sqs")
-    queue = stacks.outputs_of(stacks.API_STACK)["RecordsDeadLetterQueueUrl"]
-    asked = alarm(api, "RecordsDeadLettersAlarm")
+    queue = stacks.outputs_of(stack_name)[output]
+    asked = alarm(api, name)
 
     def visible() -> list[Point]:
         told = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
