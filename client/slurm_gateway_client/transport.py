@@ -123,6 +123,13 @@ class Transport:
             return None, f"The gateway cannot be reached: {_reason(exc)}."
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             return None, "The gateway's answer broke off."
+        except requests.exceptions.InvalidHeader:
+            # It quotes the header's value, which may be a token: neither the message nor a traceback may show it.
+            raise SettingsError(
+                f"No request can be sent to {self.url}: the value of a header has a line break or begins with a blank.",
+                means="A token, a user's name or a key of the environment holds what no header can. Nothing was sent.",
+                todo="Set SLURM_JWT, SLURM_GATEWAY_ID_TOKEN or AWS_SESSION_TOKEN again, whichever is yours.",
+            ) from None
         except (requests.exceptions.RequestException, OSError, ValueError) as exc:
             # Nothing went out: an address, a proxy's or a certificate file's name that is none.
             raise SettingsError(

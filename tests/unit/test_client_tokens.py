@@ -104,6 +104,20 @@ def test_what_is_no_token_is_refused_without_showing_it(text: str) -> None:
     assert not text or len(text) < 3 or text not in str(vars(caught.value))
 
 
+@pytest.mark.parametrize("variable", ["SLURM_JWT", "SLURM_GATEWAY_ID_TOKEN"])
+@pytest.mark.parametrize("inside", ["\n", "\r\n ", " ", "\t", "\x00", "\N{RIGHT SINGLE QUOTATION MARK}"])
+def test_token_with_what_no_header_holds_is_refused_without_showing_it(variable: str, inside: str) -> None:
+    text = f"{jwt(sun='alice', exp=2000)}{inside}{SECRET}"
+    with pytest.raises(SettingsError, match=f"{variable} has a blank, a line break") as caught:
+        Settings.from_environ({"SLURM_GATEWAY_URL": "https://x", variable: text})
+    assert SECRET not in str(vars(caught.value))
+
+
+def test_token_may_stand_in_a_line_of_its_own() -> None:
+    text = jwt(sun="alice", exp=2000)
+    assert Settings.from_environ({"SLURM_GATEWAY_URL": "https://x", "SLURM_JWT": f"{text}\n"}).given_token == text
+
+
 def test_token_is_in_no_representation() -> None:
     assert SECRET not in repr(Token(SECRET, "alice", 1.0, 0.0))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client import backoff, refusals
-from slurm_gateway_client.errors import UnreachableError
+from slurm_gateway_client.errors import SettingsError, UnreachableError
 from slurm_gateway_client.transport import Call, Transport
 
 READ = Call("GET", "/jobs/1")
@@ -129,6 +130,15 @@ def test_nobody_there_is_told_in_the_system_s_words() -> None:
 def test_redirect_is_not_followed_with_the_token(stand_in: StandIn) -> None:
     stand_in.says(302, b"", Location="http://127.0.0.1:1/")
     assert send(stand_in).status_code == 302
+
+
+@pytest.mark.parametrize("value", ["hush-hush\nhush", " hush-hush"])
+def test_header_that_cannot_be_sent_is_refused_without_showing_it(stand_in: StandIn, value: str) -> None:
+    with pytest.raises(SettingsError, match="the value of a header") as caught:
+        Transport(stand_in.url, patience=1).send(READ, lambda _: {"X-SLURM-USER-TOKEN": value})
+    assert "hush" not in str(vars(caught.value))
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+    assert stand_in.asked == []
 
 
 def test_netrc_adds_no_authorization(stand_in: StandIn, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
