@@ -6,6 +6,7 @@ One place decides what is tried again, how soon, and for how long; and turns wha
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from . import backoff, refusals
 from .errors import SettingsError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TIMEOUT = (10.0, 40.0)
 """Seconds to connect, and to the next byte of an answer. API Gateway itself gives up after 30."""
@@ -111,15 +112,16 @@ class Transport:
                 # A token goes to the gateway and nowhere else.
                 allow_redirects=False,
             ), ""
-        except requests.exceptions.SSLError as exc:
-            raise UnreachableError(
-                f"{self.url} has no certificate that this machine trusts.",
-                means=str(exc),
-                todo="Check the address, the clock, and REQUESTS_CA_BUNDLE if your organisation has a CA of its own.",
-            ) from exc
         except requests.exceptions.Timeout:
             return None, "The gateway did not answer in time."
         except requests.exceptions.ConnectionError as exc:
+            if _is_distrust(exc):
+                raise UnreachableError(
+                    f"{self.url} has no certificate that this machine trusts.",
+                    means=str(exc),
+                    todo="Check the address, the clock, and REQUESTS_CA_BUNDLE if your organisation has a CA of its "
+                    "own.",
+                ) from exc
             return None, f"The gateway cannot be reached: {_reason(exc)}."
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             return None, "The gateway's answer broke off."
@@ -168,11 +170,28 @@ def duration(seconds: float) -> str:
 
 def _reason(exc: BaseException) -> str:
     """Return the system's own words for why a connection failed."""
-    cause: BaseException | None = exc
-    while cause is not None:
+    for cause in _causes(exc):
         if isinstance(cause, socket.gaierror):
             return "its name has no address"
+        if isinstance(cause, ssl.SSLError):
+            return "TLS broke off"
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
             return cause.strerror.lower()
-        cause = cause.__cause__ or cause.__context__
     return "the connection failed"
+
+
+def _is_distrust(exc: BaseException) -> bool:
+    """Tell whether a certificate is not trusted, or the file of those to trust cannot be read: time mends neither."""
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError)
+        or (isinstance(cause, ssl.SSLError) and cause.library in {"PEM", "X509"})
+        for cause in _causes(exc)
+    )
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Give an exception and all that is behind it. urllib3 hands some on as an argument, and never raises them."""
+    yield exc
+    for cause in (exc.__cause__ or exc.__context__, *exc.args):
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)

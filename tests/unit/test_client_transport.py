@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
+import ssl
+import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client import backoff, refusals
 from slurm_gateway_client.errors import SettingsError, UnreachableError
@@ -125,6 +137,75 @@ def test_nobody_there_is_told_in_the_system_s_words() -> None:
         url = served.url
     with pytest.raises(UnreachableError, match="connection refused"):
         Transport(url, patience=0.1).send(READ, lambda _: {})
+
+
+@contextmanager
+def server_of(take: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve on a free port of loopback what `take` does with each connection; give the https address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            take(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+def hang_up_in_the_handshake(connection: socket.socket) -> None:
+    # All of the greeting: what is left unread would make it a reset, which is no matter of TLS.
+    connection.recv(65536)
+
+
+def test_handshake_that_breaks_off_is_tried_again_as_any_broken_connection() -> None:
+    at = Time()
+    with server_of(hang_up_in_the_handshake) as url, pytest.raises(UnreachableError) as caught:
+        Transport(url, patience=30, wait=at.wait, clock=at.clock).send(READ, lambda _: {})
+    assert len(at.slept) > 3
+    assert "within 30 s" in caught.value.happened
+    assert "cannot be reached: TLS broke off." in caught.value.happened
+
+
+def test_certificate_that_is_not_trusted_is_final(private_key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private_key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .sign(private_key, hashes.SHA256())
+    )  # fmt: skip
+    file = tmp_path / "server.pem"
+    file.write_bytes(
+        certificate.public_bytes(Encoding.PEM)
+        + private_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+
+    def shake_hands(connection: socket.socket) -> None:
+        with suppress(OSError):
+            context.wrap_socket(connection, server_side=True)
+
+    at = Time()
+    with (
+        server_of(shake_hands) as url,
+        pytest.raises(UnreachableError, match="no certificate that this machine trusts"),
+    ):
+        Transport(url, patience=30, wait=at.wait, clock=at.clock).send(READ, lambda _: {})
+    assert at.slept == []
+
+
+def test_file_of_certificates_that_holds_none_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
+    at = Time()
+    with server_of(hang_up_in_the_handshake) as url, pytest.raises(UnreachableError) as caught:
+        Transport(url, patience=30, wait=at.wait, clock=at.clock).send(READ, lambda _: {})
+    assert (at.slept, "REQUESTS_CA_BUNDLE" in caught.value.todo) == ([], True)
 
 
 def test_redirect_is_not_followed_with_the_token(stand_in: StandIn) -> None:
