@@ -184,6 +184,45 @@ def test_full_disk_is_told_without_a_traceback(stand_in: StandIn) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        ({"state": "FAILED", "exit_code": 3}, 3),
+        ({"state": "TIMEOUT", "exit_code": 0}, 241),
+        ({"state": "COMPLETED", "exit_code": 0}, 246),
+    ],
+)
+def test_how_a_job_ended_is_told_though_its_output_cannot_be_kept(
+    stand_in: StandIn, tmp_path: Path, ended: dict[str, Any], status: int
+) -> None:
+    stand_in.says(200, job(**ended)).says(503, {"detail": "No head node."})
+    outputs, summary, kept = tmp_path / "outputs", tmp_path / "summary.md", tmp_path / "kept"
+    done = run(
+        "wait", "12", "--json", "--patience=1", f"--output-dir={kept}", f"--outputs-file={outputs}",
+        f"--summary-file={summary}", url=stand_in.url,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "503: No head node." in said
+    assert f"It does not change how job 12 ended: {ended['state']}" in said
+    assert "gateway wait 12` with the same options keeps it" in said
+    assert f"state={ended['state']}\n" in outputs.read_text()
+    assert f"| {ended['state']} |" in summary.read_text()
+    assert json.loads(done.stdout)["state"] == ended["state"]
+
+
+def test_directory_that_takes_no_output_does_not_hide_how_the_job_ended(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.says(200, job(state="FAILED", exit_code=3))
+    stand_in.says(200, {"stdout": {"size": 4}, "stderr": None, "files": [], "problems": []})
+    (tmp_path / "12").write_text("in the way")
+    done = run("wait", "12", f"--output-dir={tmp_path}", url=stand_in.url)
+    assert done.returncode == 3
+    said = " ".join(done.stderr.split())
+    assert "12 cannot be written: file exists." in said
+    assert "It does not change how job 12 ended: FAILED, exit code 3." in said
+    assert "Traceback" not in said
+
+
 def test_closed_pipe_is_no_traceback(stand_in: StandIn) -> None:
     stand_in.says(200, {"jobs": [job(id=str(number)) for number in range(500)], "next": None})
     words = "python -c 'from slurm_gateway_client.command import main; main()' jobs --limit=500"

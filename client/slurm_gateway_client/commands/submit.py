@@ -119,8 +119,8 @@ def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> in
         refused = printed.end(outcomes)
         submitted = [each.submitted for each in outcomes if each.submitted]
         if not waits or not submitted:
-            watch.report(gateway, [each.job for each in submitted], status=refused or None)
-            return refused
+            trouble = watch.report(gateway, [each.job for each in submitted], status=refused or None)
+            return refused or trouble
         joined = {each.id for each in submitted if each.joined}
         return max(refused, watch.run(gateway, [each.id for each in submitted], joined=joined))
 
