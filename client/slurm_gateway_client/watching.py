@@ -100,6 +100,8 @@ class Watch:
         `unsettled` are the keys of submits that were under way: what became of them is not known.
         """
         self._screen.end_progress()
+        # A submit that is answered only now adds to its caller's list, and is not cancelled here.
+        job_ids = list(job_ids)
         cancel = bool(job_ids) and self._cancel
         if job_ids and not self._cancel and exc.number == signal.SIGINT and sys.stdin.isatty() and self._screen.is_live:
             try:

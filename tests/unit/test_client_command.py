@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client.command import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from slurm_gateway_client.command import main; main()"]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -28,17 +32,36 @@ def stand_in() -> Iterator[StandIn]:
 
 def run(*words: str, url: str = "", width: int | None = None, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own; with a width at a terminal, by script(1)."""
-    environ = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "LANG": "C.UTF-8", "HOME": "/nonexistent",
-        "SLURM_GATEWAY_URL": url, "SLURM_JWT": TOKEN, "TERM": "xterm", **more,
-    }  # fmt: skip
-    command = [sys.executable, "-c", "from slurm_gateway_client.command import main; main()", *words]
+    command = [*COMMAND, *words]
     if width:
         quoted = " ".join(f"'{word}'" for word in command)
         command = ["script", "-qec", f"stty cols {width} rows 24; {quoted}", "/dev/null"]
     return subprocess.run(
-        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-    )
+        command, env=environ(url, **more), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+def start(*words: str, url: str, **more: str) -> subprocess.Popen[str]:
+    """Start the command in a process of its own, and leave it running."""
+    return subprocess.Popen(
+        [*COMMAND, *words], env=environ(url, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def environ(url: str, **more: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "LANG": "C.UTF-8", "HOME": "/nonexistent",
+        "SLURM_GATEWAY_URL": url, "SLURM_JWT": TOKEN, "TERM": "xterm", **more,
+    }  # fmt: skip
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # A token of alice, signed by nobody, good until 2100: nothing here looks at the signature.
@@ -270,3 +293,31 @@ def test_refused_script_does_not_keep_the_others_from_being_submitted(stand_in: 
     assert done.returncode == 248
     assert [line.split()[2] for line in done.stdout.splitlines()] == ["1", "2"]
     assert "Line 2 is wrong" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("scripts", [1, 3])
+def test_submit_that_is_under_way_at_the_interruption_is_cancelled_too(
+    stand_in: StandIn, tmp_path: Path, scripts: int
+) -> None:
+    is_stopped = threading.Event()
+
+    def late() -> dict[str, Any]:
+        is_stopped.wait(30)
+        return job(id=str(scripts))
+
+    names = [str(tmp_path / f"{number}.sh") for number in range(scripts)]
+    for name in names:
+        Path(name).write_text("#!/bin/sh\n")
+    for number in range(1, scripts):
+        stand_in.says(201, job(id=str(number)))
+    stand_in.says(201, late).says(202, b"null")
+    with start("submit", *names, "--cancel-on-interrupt", url=stand_in.url) as process:
+        wait_for(lambda: len(stand_in.asked) == scripts)
+        process.send_signal(signal.SIGTERM)
+        is_stopped.set()
+        said = " ".join(process.communicate(timeout=30)[1].split())
+    assert process.returncode == 143
+    assert {asked.path for asked in stand_in.asked if asked.method == "DELETE"} == {
+        f"/jobs/{number}" for number in range(1, scripts + 1)
+    }
+    assert re.fullmatch(r"error: Interrupted\. Cancelled jobs? [123, ]+\.", said), said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import pytest
 from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client import exit_status
-from slurm_gateway_client.errors import NotFoundError, RefusedError
+from slurm_gateway_client.errors import Interrupt, InterruptedWaitError, NotFoundError, RefusedError
 from slurm_gateway_client.following import Follower, follow
 from slurm_gateway_client.gateway import Gateway, Reading
+from slurm_gateway_client.interrupts import Stop
 from slurm_gateway_client.output import NoOutputError, Output, tasks
+from slurm_gateway_client.parallel import in_parallel
+from slurm_gateway_client.screen import Screen
 from slurm_gateway_client.settings import Settings
 from slurm_gateway_client.tokens import Token, Tokens
 from slurm_gateway_client.waiting import Waiting
+from slurm_gateway_client.watching import Watch
 
 
 def job(state: str, job_id: str = "1", **more: Any) -> dict[str, Any]:
@@ -126,10 +131,14 @@ def stand_in() -> Iterator[StandIn]:
         yield served
 
 
-def output_of(stand_in: StandIn) -> Output:
+def gateway_of(stand_in: StandIn) -> Gateway:
     ours = Gateway.from_environ(Settings(stand_in.url, patience=1.0), environ={})
     ours.tokens = Tokens(None, start=Token("token", "alice", 9e9, 0.0))
-    return Output(ours)
+    return ours
+
+
+def output_of(stand_in: StandIn) -> Output:
+    return Output(gateway_of(stand_in))
 
 
 NO_WAIT = float.__abs__
@@ -181,6 +190,41 @@ def test_job_that_never_started_has_nothing_to_follow(stand_in: StandIn) -> None
     stand_in.says(500)
     Follower(output_of(stand_in), "1", io.BytesIO()).finish(job("CANCELLED", start_time=None), NO_WAIT)
     assert stand_in.asked == []
+
+
+def test_job_that_comes_in_while_others_are_cancelled_is_not_said_to_be_cancelled(stand_in: StandIn) -> None:
+    ids = ["1"]
+
+    def newcomer() -> None:
+        ids.append("2")
+
+    stand_in.says(202, newcomer)
+    watch = Watch(Screen(quiet=True), Stop(), cancel_on_interrupt=True)
+    with pytest.raises(InterruptedWaitError) as caught:
+        watch.interrupted(gateway_of(stand_in), Interrupt(15), ids, unsettled=["key-of-2"])
+    assert caught.value.happened == (
+        "Interrupted. Cancelled job 1. Submits were under way: what became of them is not known."
+    )
+    assert [asked.path for asked in stand_in.asked] == ["/jobs/1"]
+
+
+@pytest.mark.parametrize(("grace", "made"), [(30.0, ["slow"]), (0.0, [])])
+def test_interruption_waits_a_little_for_what_is_under_way(grace: float, made: list[str]) -> None:
+    both, is_over = threading.Barrier(2), threading.Event()
+    done: list[str] = []
+
+    def make(thing: str) -> None:
+        both.wait(30)
+        if thing == "stop":
+            raise Interrupt(15)
+        if not grace:
+            is_over.wait(30)
+        done.append(thing)
+
+    with pytest.raises(Interrupt):
+        in_parallel(make, ["stop", "slow"], 2, grace=grace)
+    assert done == made
+    is_over.set()
 
 
 def listing(*files: str) -> dict[str, Any]:
