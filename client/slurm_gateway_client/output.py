@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import requests
 
 from . import backoff, refusals
-from .errors import NotFoundError
+from .errors import NotFoundError, UnreachableError
 from .transport import TIMEOUT, Call
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ class Output:
         if answer.status_code == 302:
             self._download(answer, to, wait)
             return
-        to.write(answer.content)
-        offset = int(answer.headers["Output-Next-Offset"])
-        while (piece := self.read(job_id, stream, offset)).data:
-            to.write(piece.data)
-            offset = piece.offset
+        while answer.content:
+            to.write(answer.content)
+            answer = self._patiently(
+                job_id, (("stream", stream), ("offset", answer.headers["Output-Next-Offset"])), wait
+            )
 
     def tail(self, job: Job, wait: Callable[[float], None]) -> bytes:
         """Return the last bytes of what an ended job printed; none where there are none."""
@@ -123,11 +123,17 @@ class Output:
     def _patiently(
         self, job_id: str, query: tuple[tuple[str, str], ...], wait: Callable[[float], None]
     ) -> requests.Response:
-        """Return the answer once an ended job's output has come in."""
+        """Return the answer once an ended job's output has come in, or the head node tells of a running one's."""
         deadline = self._clock() + LONGEST_WAIT
         while (answer := self._ask(job_id, query)).status_code == 503:
             pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time()) or backoff.FIRST
             if self._clock() + pause > deadline or job_id in self._given_up:
+                if refusals.kind(answer) == "head-node-silent":
+                    raise UnreachableError(
+                        f"No output of job {job_id} within {LONGEST_WAIT:.0f} s. {refusals.sentence(answer)}",
+                        means="The head node, or what reads there what jobs print, is down. The job goes on.",
+                        todo="Ask again later; if it stays so, tell whoever runs the cluster.",
+                    )
                 raise self.give_up(job_id)
             wait(pause)
         return answer

@@ -25,8 +25,9 @@ TIMEOUT = (10.0, 40.0)
 
 # A submit that is not settled: another request with its key is sending it, or Slurm did not answer.
 _UNSETTLED = ("submit-in-progress", "submit-outcome-unknown")
-# Not trouble: an ended job's output takes a moment to come in, and whoever wants it knows how long to wait.
-_ON_ITS_WAY = "output-not-there-yet"
+# Not trouble: what a job prints takes a moment to come in. Whoever wants it knows how long to wait, and has the job to
+# look at meanwhile.
+_ON_ITS_WAY = ("output-not-there-yet", "head-node-silent")
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Transport:
 
 def _is_worth_another_try(answer: requests.Response) -> bool:
     if answer.status_code == 429 or answer.status_code >= 500:
-        return refusals.kind(answer) != _ON_ITS_WAY
+        return refusals.kind(answer) not in _ON_ITS_WAY
     return answer.status_code == 409 and refusals.kind(answer) in _UNSETTLED
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client import exit_status
-from slurm_gateway_client.errors import Interrupt, InterruptedWaitError, NotFoundError, RefusedError
+from slurm_gateway_client.errors import Interrupt, InterruptedWaitError, NotFoundError, RefusedError, UnreachableError
 from slurm_gateway_client.following import Follower, follow
 from slurm_gateway_client.gateway import Gateway, Reading
 from slurm_gateway_client.interrupts import Stop
@@ -160,6 +160,37 @@ def test_follower_copies_pieces_in_order_until_the_last(stand_in: StandIn) -> No
     assert [asked.path for asked in stand_in.asked] == [
         f"/jobs/1/output?stream=stdout&offset={offset}" for offset in (0, 4, 4, 4)
     ]
+
+
+def test_head_node_that_does_not_answer_holds_up_the_log_and_not_the_wait(stand_in: StandIn) -> None:
+    silent = {"type": "urn:slurm-gateway:problem:head-node-silent", "detail": "The head node does not answer."}
+    stand_in.says(503, silent, Retry_After="5").says(503, silent, Retry_After="5")
+    stand_in.says(200, b"all of it\n", Output_Next_Offset="10", Output_Complete="true")
+    readings = Readings(*(Reading(job("RUNNING"), "", 5.0) for _ in range(2)), Reading(job("COMPLETED"), "", None))
+    to = io.BytesIO()
+    follower = Follower(output_of(stand_in), "1", to, clock=lambda: readings.now)
+    waiting = Waiting(readings, ["1"], clock=lambda: readings.now)
+    [done] = follow(waiting, [follower], readings.wait, readings.wait)
+    assert (to.getvalue(), done.trouble) == (b"all of it\n", "")
+    assert [at for at, _ in readings.asked] == [0.0, 5.0, 10.0]
+
+
+def test_log_is_whole_though_the_head_node_is_silent_between_two_pieces(stand_in: StandIn) -> None:
+    stand_in.says(200, b"one\n", Output_Next_Offset="4", Output_Complete="false")
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:head-node-silent"}, Retry_After="5")
+    stand_in.says(200, b"two\n", Output_Next_Offset="8", Output_Complete="false")
+    stand_in.says(200, b"", Output_Next_Offset="8", Output_Complete="false")
+    to = io.BytesIO()
+    output_of(stand_in).copy("1", "stdout", to, NO_WAIT)
+    assert to.getvalue() == b"one\ntwo\n"
+
+
+def test_head_node_that_stays_silent_is_told_as_unreachable(stand_in: StandIn) -> None:
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:head-node-silent", "detail": "It is away."}, Retry_After="5")
+    readings = Readings(None)
+    output = Output(gateway_of(stand_in), clock=lambda: readings.now)
+    with pytest.raises(UnreachableError, match=r"within 60 s\. 503: It is away\."):
+        output.copy("1", "stdout", io.BytesIO(), readings.wait)
 
 
 def test_several_jobs_lines_are_told_apart(stand_in: StandIn) -> None:
