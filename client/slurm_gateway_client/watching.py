@@ -129,9 +129,12 @@ class Watch:
     def _watch(self, output: Output, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
         stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
         followers = [
-            Follower(output, job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
+            Follower(
+                output, job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "",
+                said=lambda text: self._screen.note(text, "yellow"),
+            )
             for job_id in (job_ids if self._follow else ())
-        ]
+        ]  # fmt: skip
         with ci.unheeded(stream, os.environ) if followers else nullcontext():
             for follower in follow(waiting, followers, lambda pause: self._tick(waiting, pause), self._stop.wait):
                 if follower.trouble:

@@ -193,6 +193,44 @@ def test_head_node_that_stays_silent_is_told_as_unreachable(stand_in: StandIn) -
         output.copy("1", "stdout", io.BytesIO(), readings.wait)
 
 
+def test_second_run_of_a_requeued_job_is_shown_from_its_beginning(stand_in: StandIn) -> None:
+    stand_in.says(200, b"first run\nis cut o", Output_Next_Offset="18", Output_Complete="false", Retry_After="60")
+    stand_in.says(200, b"second\n", Output_Next_Offset="7", Output_Complete="false", Retry_After="60")
+    stand_in.says(200, b"run\n", Output_Next_Offset="11", Output_Complete="true")
+    again = {"restarts": 1}
+    readings = Readings(*(Reading(each, "", 2.0) for each in (
+        job("RUNNING", restarts=0), job("PENDING", start_time=None, **again),
+        job("RUNNING", state_flags=["CONFIGURING"], **again), job("RUNNING", **again), job("COMPLETED", **again),
+    )))  # fmt: skip
+    to, said = io.BytesIO(), list[str]()
+    follower = Follower(output_of(stand_in), "1", to, prefix="1: ", said=said.append, clock=lambda: readings.now)
+    waiting = Waiting(readings, ["1"], clock=lambda: readings.now)
+    [done] = follow(waiting, [follower], readings.wait, readings.wait)
+    assert to.getvalue() == b"1: first run\n1: is cut o\n1: second\n1: run\n"
+    assert (done.trouble, said) == ("", ["job 1 was requeued: what it prints is shown from its new beginning."])
+    assert [asked.path.partition("offset=")[2] for asked in stand_in.asked] == ["0", "0", "7"]
+
+
+def test_requeue_that_is_seen_at_the_end_only_loses_no_output(stand_in: StandIn) -> None:
+    stand_in.says(200, b"first", Output_Next_Offset="5", Output_Complete="false", Retry_After="60")
+    stand_in.says(200, b"second run\n", Output_Next_Offset="11", Output_Complete="true")
+    readings = Readings(
+        Reading(job("RUNNING", restarts=0), "", 60.0), Reading(job("COMPLETED", restarts=1), "", None)
+    )  # fmt: skip
+    to = io.BytesIO()
+    follower = Follower(output_of(stand_in), "1", to, clock=lambda: readings.now)
+    waiting = Waiting(readings, ["1"], clock=lambda: readings.now)
+    list(follow(waiting, [follower], readings.wait, readings.wait))
+    assert to.getvalue() == b"first\nsecond run\n"
+
+
+def test_job_that_was_requeued_before_is_not_said_to_be_requeued_now(stand_in: StandIn) -> None:
+    stand_in.says(200, b"all\n", Output_Next_Offset="4", Output_Complete="true")
+    said: list[str] = []
+    Follower(output_of(stand_in), "1", io.BytesIO(), said=said.append).finish(job("COMPLETED", restarts=2), NO_WAIT)
+    assert said == []
+
+
 def test_several_jobs_lines_are_told_apart(stand_in: StandIn) -> None:
     stand_in.says(200, b"a\nb", Output_Next_Offset="3", Output_Complete="false")
     stand_in.says(200, b"c\n", Output_Next_Offset="5", Output_Complete="true")
