@@ -15,16 +15,23 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from . import backoff, refusals
-from .errors import SettingsError, UnreachableError
+from .errors import RefusedError, SettingsError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from .errors import ClientError
 
 TIMEOUT = (10.0, 40.0)
 """Seconds to connect, and to the next byte of an answer. API Gateway itself gives up after 30."""
 
 # A submit that is not settled: another request with its key is sending it, or Slurm did not answer.
 _UNSETTLED = ("submit-in-progress", "submit-outcome-unknown")
+# A submit that Slurm has no room for: it answers, and nothing was done.
+_NO_ROOM = {
+    "slurm-takes-no-jobs": "The cluster takes no more jobs now",
+    "slurm-busy": "Slurm is too busy to take a job now",
+}
 # Not trouble: what a job prints takes a moment to come in. Whoever wants it knows how long to wait, and has the job to
 # look at meanwhile.
 _ON_ITS_WAY = ("output-not-there-yet", "head-node-silent")
@@ -78,7 +85,9 @@ class Transport:
     def send(
         self, call: Call, sign: Callable[[Call], Mapping[str, str]], *, patience: float | None = None
     ) -> requests.Response:
-        """Return the answer to a request: any but those that are worth another try. Raises UnreachableError.
+        """Return the answer to a request: any but those that are worth another try.
+
+        Raises UnreachableError, and RefusedError for a submit that Slurm had no room for all the time.
 
         `sign` gives the headers that say who asks; it is asked again for each try, since signatures and tokens age.
         `patience` is this request's own, in seconds.
@@ -141,8 +150,16 @@ class Transport:
                 todo="Check SLURM_GATEWAY_URL, HTTPS_PROXY and REQUESTS_CA_BUNDLE.",
             ) from exc
 
-    def _gave_up(self, call: Call, trouble: str, answer: requests.Response | None, patience: float) -> UnreachableError:
+    def _gave_up(self, call: Call, trouble: str, answer: requests.Response | None, patience: float) -> ClientError:
         submit = call.method == "POST" and call.path == "/jobs"
+        if submit and answer is not None and (full := _NO_ROOM.get(refusals.kind(answer))):
+            return RefusedError(
+                f"{full}; nothing was submitted in {duration(patience)}. The last answer: {trouble}",
+                status=answer.status_code,
+                problem=refusals.document(answer),
+                means="The gateway and Slurm are up, and Slurm has no room for it.",
+                todo="Submit it again later, or with a longer --patience.",
+            )
         if call.repeatable:
             happened = f"No usable answer from {self.url} within {duration(patience)}. The last one: {trouble}"
         else:

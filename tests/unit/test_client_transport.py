@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from gateway_stand_in import StandIn, gateway
-from slurm_gateway_client import backoff, refusals
-from slurm_gateway_client.errors import SettingsError, UnreachableError
+from slurm_gateway_client import backoff, exit_status, refusals
+from slurm_gateway_client.errors import RefusedError, SettingsError, UnreachableError
 from slurm_gateway_client.transport import Call, Transport
 
 READ = Call("GET", "/jobs/1")
@@ -123,6 +123,37 @@ def test_submit_that_got_no_answer_is_said_to_be_unknown(stand_in: StandIn) -> N
     with pytest.raises(UnreachableError) as caught:
         send(stand_in, Call("POST", "/jobs"), patience=5)
     assert "Whether the job exists is not known" in caught.value.means
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("slurm-takes-no-jobs", "The cluster takes no more jobs now"),
+        ("slurm-busy", "Slurm is too busy to take a job now"),
+    ],
+)
+def test_cluster_that_stays_full_is_told_as_that(stand_in: StandIn, kind: str, said: str) -> None:
+    stand_in.says(503, {"type": f"urn:slurm-gateway:problem:{kind}", "detail": "Nothing was done."}, Retry_After="30")
+    at = Time()
+    with pytest.raises(RefusedError) as caught:
+        send(stand_in, Call("POST", "/jobs"), at=at)
+    assert at.slept == [30.0] * 30
+    assert caught.value.happened == (
+        f"{said}; nothing was submitted in 15 min. The last answer: 503: Nothing was done."
+    )
+    assert "not known" not in caught.value.means
+    assert exit_status.of_error(caught.value) == exit_status.REFUSED
+
+
+def test_full_cluster_that_makes_room_is_waited_for(stand_in: StandIn) -> None:
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:slurm-takes-no-jobs"}, Retry_After="30").says(201)
+    assert send(stand_in, Call("POST", "/jobs")).status_code == 201
+
+
+def test_busy_slurm_that_does_not_answer_a_read_is_unreachable(stand_in: StandIn) -> None:
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:slurm-busy"}, Retry_After="5")
+    with pytest.raises(UnreachableError):
+        send(stand_in, patience=60)
 
 
 def test_what_must_not_be_repeated_is_sent_once(stand_in: StandIn) -> None:
