@@ -39,7 +39,10 @@ _ON_ITS_WAY = ("output-not-there-yet", "head-node-silent")
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `body` is bytes; `repeatable` says whether sending it twice does what sending it once does."""
+    """One request. `body` is bytes; `repeatable` says whether sending it twice does what sending it once does.
+
+    `is_known` says that this route and job have been answered for before.
+    """
 
     method: str
     path: str
@@ -47,6 +50,7 @@ class Call:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+    is_known: bool = False
 
 
 class Transport:
@@ -100,7 +104,7 @@ class Transport:
             answer, trouble = self._once(call, headers)
             pause = next(pauses)
             if answer is not None:
-                if not _is_worth_another_try(answer):
+                if not _is_worth_another_try(call, answer):
                     return answer
                 trouble = refusals.sentence(answer)
                 asked = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
@@ -175,7 +179,10 @@ class Transport:
         return UnreachableError(happened, means=means, todo=todo)
 
 
-def _is_worth_another_try(answer: requests.Response) -> bool:
+def _is_worth_another_try(call: Call, answer: requests.Response) -> bool:
+    if answer.status_code == 404:
+        # While the gateway is deployed anew, API Gateway may have no such route for a moment.
+        return call.is_known and refusals.kind(answer) != refusals.NO_JOB
     if answer.status_code == 429 or answer.status_code >= 500:
         return refusals.kind(answer) not in _ON_ITS_WAY
     return answer.status_code == 409 and refusals.kind(answer) in _UNSETTLED

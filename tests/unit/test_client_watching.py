@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,30 @@ def test_job_that_is_completing_or_requeued_has_not_ended() -> None:
 
 
 def test_job_that_is_in_no_record_any_more_ends_as_unknown() -> None:
-    gone = NotFoundError("gone", status=404, problem={})
+    gone = NotFoundError("gone", status=404, problem={"type": "urn:slurm-gateway:problem:job-not-found"})
     [ended], _ = Readings(Reading(job("RUNNING"), "", 2.0), gone).run()
     assert ended["state"] == "UNKNOWN"
     assert exit_status.of_job(ended) == 245
     with pytest.raises(NotFoundError):
         Readings(gone).run()
+
+
+def test_route_that_is_not_there_for_a_moment_does_not_end_the_wait(stand_in: StandIn) -> None:
+    stand_in.says(200, job("RUNNING"), ETag='"a"', Retry_After="0")
+    stand_in.says(404, {"message": "Not Found"}).says(404, {"message": "Not Found"})
+    stand_in.says(200, job("COMPLETED", exit_code=0), ETag='"b"')
+    ours = gateway_of(stand_in, patience=900.0, wait=NO_WAIT)
+    [ended] = ours.wait(["1"], wait=NO_WAIT)
+    assert ended["state"] == "COMPLETED"
+
+
+def test_route_that_stays_away_is_a_gateway_that_is_down_and_no_job_that_is_gone(stand_in: StandIn) -> None:
+    stand_in.says(404, {"message": "Not Found"})
+    ours = gateway_of(stand_in)
+    with pytest.raises(UnreachableError, match="404: API Gateway says 'Not Found'"):
+        ours.read("1", '"a"')
+    with pytest.raises(NotFoundError):
+        ours.read("1")
 
 
 @pytest.mark.parametrize(
@@ -131,8 +150,8 @@ def stand_in() -> Iterator[StandIn]:
         yield served
 
 
-def gateway_of(stand_in: StandIn) -> Gateway:
-    ours = Gateway.from_environ(Settings(stand_in.url, patience=1.0), environ={})
+def gateway_of(stand_in: StandIn, *, patience: float = 1.0, wait: Callable[[float], Any] = time.sleep) -> Gateway:
+    ours = Gateway.from_environ(Settings(stand_in.url, patience=patience), environ={}, wait=wait)
     ours.tokens = Tokens(None, start=Token("token", "alice", 9e9, 0.0))
     return ours
 
