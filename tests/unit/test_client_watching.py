@@ -360,6 +360,35 @@ def test_download_that_breaks_off_goes_on_where_it_did(stand_in: StandIn, tmp_pa
     assert s3.asked[1].headers["Range"] == "bytes=2-"
 
 
+def test_download_goes_on_with_a_new_url_when_the_first_has_expired(stand_in: StandIn, tmp_path: Path) -> None:
+    with gateway() as s3:
+        s3.says(200, b"da").says(403, b"Request has expired").says(206, b"ta")
+        stand_in.says(200, listing()).says(302, {"size": 4}, Location=f"{s3.url}/first")
+        stand_in.says(302, {"size": 4}, Location=f"{s3.url}/second")
+        output_of(stand_in).save(job("COMPLETED"), tmp_path, NO_WAIT)
+    assert (tmp_path / "stdout").read_bytes() == b"data"
+    assert [(asked.path, asked.headers.get("Range")) for asked in s3.asked] == [
+        ("/first", None), ("/first", "bytes=2-"), ("/second", "bytes=2-"),
+    ]  # fmt: skip
+
+
+def test_file_that_does_not_come_whole_is_not_kept_and_the_others_are(stand_in: StandIn, tmp_path: Path) -> None:
+    with gateway() as s3:
+        s3.says(200, b"data").says(200, b"da")
+        for _ in range(3):
+            s3.says(206, b"")
+        s3.says(200, b"rest")
+        stand_in.says(200, listing("a.csv", "b.csv")).says(302, {"size": 4}, Location=s3.url)
+        said = output_of(stand_in).save(job("COMPLETED"), tmp_path, NO_WAIT)
+    assert {str(file.relative_to(tmp_path)): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == {
+        "stdout": b"data", "files/b.csv": b"rest",
+    }  # fmt: skip
+    assert said == [
+        f"kept in {tmp_path}: stdout, files/b.csv",
+        "files/a.csv not kept: the download gave 2 of 4 bytes",
+    ]
+
+
 def test_download_that_stays_short_is_no_success(stand_in: StandIn) -> None:
     with gateway() as s3:
         s3.says(200, b"")
