@@ -99,7 +99,7 @@ class Watch:
 
         `unsettled` are the keys of submits that were under way: what became of them is not known.
         """
-        self._screen.end_progress()
+        self._screen.end_progress(for_good=True)
         # A submit that is answered only now adds to its caller's list, and is not cancelled here.
         job_ids = list(job_ids)
         cancel = bool(job_ids) and self._cancel

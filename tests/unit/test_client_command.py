@@ -11,13 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from gateway_stand_in import StandIn, gateway
+from rich.console import Console
 from slurm_gateway_client.command import COMMANDS, cli
+from slurm_gateway_client.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-c", "from slurm_gateway_client.command import main; main()"]
@@ -321,3 +325,49 @@ def test_submit_that_is_under_way_at_the_interruption_is_cancelled_too(
         f"/jobs/{number}" for number in range(1, scripts + 1)
     }
     assert re.fullmatch(r"error: Interrupted\. Cancelled jobs? [123, ]+\.", said), said
+
+
+class Line:
+    """A line on the screen that is replaced; made slowly, so that two could be made at once."""
+
+    begun: list[Line]
+    both: threading.Barrier
+
+    def __init__(self) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self.both.wait(0.2)
+
+    def start(self) -> None:
+        self.begun.append(self)
+
+    def update(self, _text: object) -> None:
+        """Show something else."""
+
+    def stop(self) -> None:
+        self.begun.remove(self)
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
+    """Have a screen that is live, and give the lines that are on it."""
+    Line.begun, Line.both = [], threading.Barrier(2)
+    monkeypatch.setattr(Screen, "is_live", True)
+    monkeypatch.setattr(Console, "status", lambda *_, **__: Line())
+    return Line.begun
+
+
+def test_threads_that_finish_at_once_share_one_line(lines: list[Line]) -> None:
+    screen = Screen()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(screen.progress, ["1 submitted", "2 submitted"]))
+    assert len(lines) == 1
+    screen.end_progress()
+    assert lines == []
+
+
+def test_thread_that_finishes_after_the_interruption_begins_no_line(lines: list[Line]) -> None:
+    screen = Screen()
+    screen.progress("1 submitted")
+    screen.end_progress(for_good=True)
+    screen.progress("2 submitted")
+    assert lines == []
