@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -54,6 +54,11 @@ def gateway() -> Iterator[StandIn]:
             if callable(said):
                 said = said()
             data = said if isinstance(said, bytes) else json.dumps(said).encode()
+            # Who asked may have left.
+            with suppress(ConnectionError):
+                self.tell(status, headers, data)
+
+        def tell(self, status: int, headers: dict[str, str], data: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

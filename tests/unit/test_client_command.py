@@ -24,7 +24,7 @@ from slurm_gateway_client.command import COMMANDS, cli
 from slurm_gateway_client.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-c", "from slurm_gateway_client.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from slurm_gateway_client.command import program; program()"]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -252,7 +252,7 @@ def test_directory_that_takes_no_output_does_not_hide_how_the_job_ended(stand_in
 
 def test_closed_pipe_is_no_traceback(stand_in: StandIn) -> None:
     stand_in.says(200, {"jobs": [job(id=str(number)) for number in range(500)], "next": None})
-    words = "python -c 'from slurm_gateway_client.command import main; main()' jobs --limit=500"
+    words = "python -c 'from slurm_gateway_client.command import program; program()' jobs --limit=500"
     done = subprocess.run(
         ["bash", "-c", f"{words.replace('python', sys.executable, 1)} | head -1"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "SLURM_GATEWAY_URL": stand_in.url,
@@ -325,6 +325,24 @@ def test_submit_that_is_under_way_at_the_interruption_is_cancelled_too(
         f"/jobs/{number}" for number in range(1, scripts + 1)
     }
     assert re.fullmatch(r"error: Interrupted\. Cancelled jobs? [123, ]+\.", said), said
+
+
+def test_interrupted_it_ends_at_once_though_an_answer_is_awaited(stand_in: StandIn) -> None:
+    is_over = threading.Event()
+
+    def never() -> dict[str, Any]:
+        is_over.wait(60)
+        return job()
+
+    stand_in.says(200, never)
+    with start("wait", "12", "13", url=stand_in.url) as process:
+        wait_for(lambda: len(stand_in.asked) == 2)
+        process.send_signal(signal.SIGINT)
+        said = " ".join(process.communicate(timeout=20)[1].split())
+    is_over.set()
+    assert process.returncode == 130
+    assert said.startswith("error: Interrupted. Not cancelled: jobs 12, 13."), said
+    assert "Traceback" not in said
 
 
 class Line:
