@@ -302,5 +302,6 @@ def _tokens(settings: Settings, transport: Transport, environ: Mapping[str, str]
         )
     identity = identities.choose(settings, transport, environ)
     place = (settings.url, settings.user or "", str(settings.lifespan or ""), *identity.cache_key)
-    cache = token_cache.TokenCache(token_cache.folder(environ), place)
+    folder = token_cache.folder(environ)
+    cache = None if folder is None else token_cache.TokenCache(folder, place)
     return Tokens(lambda patience: identities.fetch(identity, settings, transport, patience), cache=cache)

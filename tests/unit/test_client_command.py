@@ -250,6 +250,16 @@ def test_directory_that_takes_no_output_does_not_hide_how_the_job_ended(stand_in
     assert "Traceback" not in said
 
 
+def test_summary_is_utf_8_whatever_the_locale(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.says(200, job(state="COMPLETED", exit_code=0, name="r\N{GREEK SMALL LETTER SIGMA}"))
+    stand_in.says(404, {"message": "Not Found"})
+    summary = tmp_path / "summary.md"
+    latin = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run("wait", "12", f"--summary-file={summary}", url=stand_in.url, **latin)
+    assert done.returncode == 0, done.stderr
+    assert "r\N{GREEK SMALL LETTER SIGMA}" in summary.read_text(encoding="utf-8")
+
+
 def test_closed_pipe_is_no_traceback(stand_in: StandIn) -> None:
     stand_in.says(200, {"jobs": [job(id=str(number)) for number in range(500)], "next": None})
     words = "python -c 'from slurm_gateway_client.command import program; program()' jobs --limit=500"

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client import tokens
+from slurm_gateway_client.command import cli
 from slurm_gateway_client.errors import AuthenticationError, SettingsError, UnreachableError
 from slurm_gateway_client.gateway import Gateway
 from slurm_gateway_client.settings import Settings
@@ -167,6 +169,20 @@ def test_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 def test_cache_is_in_the_user_s_cache_folder() -> None:
     assert folder({"XDG_CACHE_HOME": "/var/cache/alice"}) == Path("/var/cache/alice/slurm-gateway")
     assert folder({"XDG_CACHE_HOME": "relative"}) == Path.home() / ".cache/slurm-gateway"
+
+
+def test_user_without_a_home_has_no_cache_and_gets_a_token(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert folder({}) is None
+    assert folder({"XDG_CACHE_HOME": "/var/cache/alice"}) == Path("/var/cache/alice/slurm-gateway")
+    stand_in.says(200, {"user": "alice", "token": "slurm-token", "expires_in": 900})
+    ours = Gateway.from_environ(settings(stand_in, id_token="id-token"), environ={})
+    assert ours.tokens.current().text == "slurm-token"
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert "No token is kept" in CliRunner().invoke(cli, ["logout"]).output
 
 
 def test_github_job_gets_a_token_by_its_oidc_token(stand_in: StandIn, tmp_path: Path) -> None:
