@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -63,7 +64,7 @@ def cli() -> None:
     """Slurm over HTTPS: submit batch scripts, follow them, and fail as they fail."""
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: with its status, or with an error on one screen."""
     try:
         status: Any = cli.main(args=arguments, prog_name="slurm-gateway", standalone_mode=False)
@@ -95,6 +96,31 @@ def main(arguments: list[str] | None = None) -> None:
         Screen().error(ClientError(happened, means=means, todo="Mend that; `slurm-gateway jobs` lists your jobs."))
         sys.exit(exit_status.ERROR)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def program() -> NoReturn:
+    """Be the console script: `main`, after which nothing is waited for.
+
+    Python ends when all threads have. One that was left at an interruption may wait 40 s for an answer that nobody
+    wants any more, and another Ctrl-C meanwhile would end in a traceback.
+    """
+    try:
+        main()
+    except SystemExit as exc:
+        import threading
+
+        if threading.active_count() == 1:
+            raise
+        status = exc.code if isinstance(exc.code, int) else 1
+    except KeyboardInterrupt:
+        status = 130
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        # Who does not read any more cannot be told.
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def _flush() -> None:

@@ -38,7 +38,7 @@ MEANINGS: tuple[tuple[str, str], ...] = (
     (str(UNKNOWN), "With --wait: nobody learned how it ended (UNKNOWN), or it is in no record any more."),
     (str(UNREACHABLE), "The gateway, or Slurm behind it, did not answer for as long as --patience says."),
     (str(NOT_AUTHENTICATED), "There is no token, or the gateway takes none that can be had."),
-    (str(REFUSED), "The gateway or Slurm refused: the script, an option, or the right to it."),
+    (str(REFUSED), "The gateway or Slurm refused: the script, an option, the right to it, or any more jobs now."),
 )
 """Each status and its meaning, for the help and the documentation."""
 

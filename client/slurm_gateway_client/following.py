@@ -19,7 +19,7 @@ _MUCH = 512 * 1024  # so many bytes at once, and more is waiting
 
 
 class Follower:
-    """Copies what a job prints to a stream, `prefix` before each line."""
+    """Copies what a job prints to a stream, `prefix` before each line. `said` is told, in a sentence, of a new run."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Follower:
         *,
         source: str = "stdout",
         prefix: str = "",
+        said: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job_id = job_id
@@ -38,14 +39,20 @@ class Follower:
         self._to = to
         self._source = source
         self._prefix = prefix.encode()
+        self._said = said
         self._clock = clock
+        self._restarts: int | None = None
         self._offset = 0
         self._at_line_start = True
         self._due = 0.0
 
     def step(self, job: Job | None) -> float:
         """Copy what is new, if it is time, and return for how many seconds there is nothing to do."""
-        if self.is_over or job is None or job["tasks"] or not job["start_time"]:
+        if job is None or job["tasks"]:
+            return float("inf")
+        self._look_for_restart(job)
+        # While a node boots for it, the file may still hold what an earlier run printed.
+        if self.is_over or not job["start_time"] or "CONFIGURING" in job["state_flags"]:
             return float("inf")
         if self._clock() >= self._due:
             self._copy()
@@ -55,6 +62,7 @@ class Follower:
         """Copy what is left of an ended job's output, which may come in a little later than its end."""
         deadline = self._clock() + LONGEST_WAIT
         self._due = 0.0
+        self._look_for_restart(job)
         while not self.is_over and job["start_time"] and not job["tasks"]:
             before = self._offset
             pause = self.step(job)
@@ -74,6 +82,17 @@ class Follower:
             return [self]
         ids = [f"{job['id']}_{task}" for task in tasks(job)]
         return [Follower(self._output, each, self._to, source=self._source, prefix=f"{each}: ") for each in ids]
+
+    def _look_for_restart(self, job: Job) -> None:
+        """Begin anew with a job that was requeued: Slurm empties the file when the job starts again."""
+        restarts = int(job.get("restarts") or 0)
+        if self._restarts is not None and restarts > self._restarts:
+            self._offset, self._due = 0, 0.0
+            self.is_over, self.trouble = False, ""
+            if not self._at_line_start:
+                self._write(b"\n")
+            self._said(f"job {self.job_id} was requeued: what it prints is shown from its new beginning.")
+        self._restarts = restarts
 
     def _copy(self) -> None:
         try:
@@ -95,6 +114,7 @@ class Follower:
                 self._at_line_start = line.endswith(b"\n")
         else:
             self._to.write(data)
+            self._at_line_start = data.endswith(b"\n")
         self._to.flush()
 
 

@@ -146,10 +146,13 @@ class Gateway:
         return refusals.members(self._ask(Call("GET", _path(job_id)), what), what, *_JOB)
 
     def read(self, job_id: str, etag: str = "") -> Reading:
-        """Return a job if it is not what it was when this ETag came with it, and when to ask again."""
+        """Return a job if it is not what it was when this ETag came with it, and when to ask again.
+
+        Raises NotFoundError; with an ETag only where the gateway itself says that there is no such job any more.
+        """
         headers = {"If-None-Match": etag} if etag else {}
         what = f"show job {job_id}"
-        answer = self._ask(Call("GET", _path(job_id), headers=headers), what, (200, 304))
+        answer = self._ask(Call("GET", _path(job_id), headers=headers, is_known=bool(etag)), what, (200, 304))
         pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
         job = refusals.members(answer, what, *_JOB) if answer.status_code == 200 else None
         return Reading(job, answer.headers.get("ETag", ""), pause)
@@ -299,5 +302,6 @@ def _tokens(settings: Settings, transport: Transport, environ: Mapping[str, str]
         )
     identity = identities.choose(settings, transport, environ)
     place = (settings.url, settings.user or "", str(settings.lifespan or ""), *identity.cache_key)
-    cache = token_cache.TokenCache(token_cache.folder(environ), place)
+    folder = token_cache.folder(environ)
+    cache = None if folder is None else token_cache.TokenCache(folder, place)
     return Tokens(lambda patience: identities.fetch(identity, settings, transport, patience), cache=cache)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import requests
 
 from . import backoff, refusals
-from .errors import NotFoundError
+from .errors import NotFoundError, UnreachableError
 from .transport import TIMEOUT, Call
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _CHUNK = 1024 * 1024
 _TAIL = 16 * 1024
 _TRIES = 4
 _MOST_TASKS = 1000
+_PART = ".part"  # beside stdout and files/, where no file of a job's is
 
 
 class NoOutputError(Exception):
@@ -68,15 +70,16 @@ class Output:
 
     def copy(self, job_id: str, stream: str, to: BinaryIO, wait: Callable[[float], None]) -> None:
         """Write what there is of an output: all of it, or as far as a running job has come."""
-        answer = self._patiently(job_id, (("stream", stream),), wait)
+        ask = partial(self._patiently, job_id, (("stream", stream),), wait)
+        answer = ask()
         if answer.status_code == 302:
-            self._download(answer, to, wait)
+            self._download(answer, ask, to, wait)
             return
-        to.write(answer.content)
-        offset = int(answer.headers["Output-Next-Offset"])
-        while (piece := self.read(job_id, stream, offset)).data:
-            to.write(piece.data)
-            offset = piece.offset
+        while answer.content:
+            to.write(answer.content)
+            answer = self._patiently(
+                job_id, (("stream", stream), ("offset", answer.headers["Output-Next-Offset"])), wait
+            )
 
     def tail(self, job: Job, wait: Callable[[float], None]) -> bytes:
         """Return the last bytes of what an ended job printed; none where there are none."""
@@ -109,13 +112,30 @@ class Output:
         listed = self._listed(job_id, wait)
         wanted = [(stream, (("stream", stream),)) for stream in streams if listed[stream]]
         wanted += [(f"files/{each['name']}", (("file", each["name"]),)) for each in listed["files"]]
-        for name, query in wanted:
-            place = _below(directory, name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("wb") as file:
-                self._download(self._patiently(job_id, query, wait), file, wait)
+        kept = []
         problems = [f"{each.get('path') or each.get('name')}: {each.get('problem')}" for each in listed["problems"]]
-        return [*([f"kept in {directory}: {', '.join(name for name, _ in wanted)}"] if wanted else []), *problems]
+        for name, query in wanted:
+            try:
+                place = _below(directory, name)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                self._fetch(place, directory / _PART, partial(self._patiently, job_id, query, wait), wait)
+            except NoOutputError as exc:
+                problems.append(f"{name} not kept: {exc}")
+            else:
+                kept.append(name)
+        return [*([f"kept in {directory}: {', '.join(kept)}"] if kept else []), *problems]
+
+    def _fetch(
+        self, place: Path, part: Path, ask: Callable[[], requests.Response], wait: Callable[[float], None]
+    ) -> None:
+        """Download to a place, by way of another: under its own name there is a file only when it is whole."""
+        answer = ask()
+        try:
+            with part.open("wb") as file:
+                self._download(answer, ask, file, wait)
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _listed(self, job_id: str, wait: Callable[[float], None]) -> dict[str, Any]:
         return self._patiently(job_id, (("list", "true"),), wait).json()  # type: ignore[no-any-return]
@@ -123,11 +143,17 @@ class Output:
     def _patiently(
         self, job_id: str, query: tuple[tuple[str, str], ...], wait: Callable[[float], None]
     ) -> requests.Response:
-        """Return the answer once an ended job's output has come in."""
+        """Return the answer once an ended job's output has come in, or the head node tells of a running one's."""
         deadline = self._clock() + LONGEST_WAIT
         while (answer := self._ask(job_id, query)).status_code == 503:
             pause = backoff.retry_after(answer.headers.get("Retry-After"), time.time()) or backoff.FIRST
             if self._clock() + pause > deadline or job_id in self._given_up:
+                if refusals.kind(answer) == "head-node-silent":
+                    raise UnreachableError(
+                        f"No output of job {job_id} within {LONGEST_WAIT:.0f} s. {refusals.sentence(answer)}",
+                        means="The head node, or what reads there what jobs print, is down. The job goes on.",
+                        todo="Ask again later; if it stays so, tell whoever runs the cluster.",
+                    )
                 raise self.give_up(job_id)
             wait(pause)
         return answer
@@ -146,9 +172,18 @@ class Output:
             raise refusals.foreign(answer, what)
         return answer
 
-    def _download(self, answer: requests.Response, to: BinaryIO, wait: Callable[[float], None]) -> None:
-        """Copy what a presigned URL gives, going on where it broke off. Nobody is told the URL, which is a key."""
-        url, size = answer.headers["Location"], int(answer.json()["size"])
+    def _download(
+        self,
+        answer: requests.Response,
+        again: Callable[[], requests.Response],
+        to: BinaryIO,
+        wait: Callable[[float], None],
+    ) -> None:
+        """Copy what a presigned URL gives, going on where it broke off. Nobody is told the URL, which is a key.
+
+        `again` asks the gateway for a new one: it is good for some minutes only.
+        """
+        url, size = _located(answer)
         done = 0
         pauses = backoff.delays()
         for left in reversed(range(_TRIES)):
@@ -159,6 +194,10 @@ class Output:
             except requests.RequestException as exc:
                 if not left:
                     raise NoOutputError(f"the download broke off ({type(exc).__name__})") from None
+                if exc.response is not None and exc.response.status_code == 403:
+                    url, now = _located(again())
+                    if now != size:
+                        raise NoOutputError("it changed while it was downloaded") from None
             if done == size:
                 return
             wait(next(pauses))
@@ -178,6 +217,10 @@ def tasks(job: Job) -> Iterator[int]:
             if count > _MOST_TASKS:
                 return
             yield task
+
+
+def _located(answer: requests.Response) -> tuple[str, int]:
+    return answer.headers["Location"], int(answer.json()["size"])
 
 
 def _fetched(url: str, offset: int) -> Iterator[bytes]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _PROBLEM = "urn:slurm-gateway:problem:"
 _LONGEST = 600
+NO_JOB = "job-not-found"
+"""The kind of a 404 by which the gateway itself says that there is no such job."""
 
 
 def document(answer: requests.Response) -> dict[str, Any]:
@@ -46,7 +48,12 @@ def foreign(answer: requests.Response, what: str) -> ClientError:
 
 def kind(answer: requests.Response) -> str:
     """Return the fixed word of the gateway's own problem document, or nothing."""
-    found = document(answer).get("type")
+    return kind_of(document(answer))
+
+
+def kind_of(problem: dict[str, Any]) -> str:
+    """Return the fixed word of a document, or nothing where it is not the gateway's own."""
+    found = problem.get("type")
     return found.removeprefix(_PROBLEM) if isinstance(found, str) and found.startswith(_PROBLEM) else ""
 
 

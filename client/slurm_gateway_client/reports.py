@@ -29,7 +29,7 @@ def write_outputs(path: Path, jobs: Sequence[Mapping[str, Any]], status: int | N
         f"state={','.join(_word(job['state']) for job in jobs)}",
         f"exit_code={'' if status is None else status}",
     ]
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write("".join(line + "\n" for line in lines))
 
 
@@ -51,7 +51,7 @@ def write_summary(path: Path, jobs: Sequence[Mapping[str, Any]], tails: Mapping[
         if tail := tails.get(job["id"], ""):
             fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", tail)), 0)
             parts.append(f"The end of job {_cell(job['id'])}'s output:\n\n{fence}text\n{tail}\n{fence}")
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write("\n\n".join(parts) + "\n\n")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def plain(text: object) -> str:
 
 
 class Screen:
-    """Standard output for what was asked for, standard error for what goes on.
+    """Standard output for what was asked for, standard error for what goes on. Any thread may say something.
 
     `colour` is `auto`, `always` or `never`; NO_COLOR holds where it is `auto`. `quiet` leaves errors only.
     """
@@ -48,6 +49,9 @@ class Screen:
         self._colour = colour
         self._quiet = quiet
         self._status: Status | None = None
+        # Threads that finish at once would each begin a line of their own, and one would stay.
+        self._lock = threading.Lock()
+        self._is_over = False
         self._consoles: dict[str, Console] = {}
 
     @property
@@ -121,17 +125,22 @@ class Screen:
         from rich.text import Text
 
         shown = Text(plain(text))
-        if self._status is None:
-            self._status = self._console("err").status(shown, spinner="line")
-            self._status.start()
-        else:
-            self._status.update(shown)
+        with self._lock:
+            if self._is_over:
+                return
+            if self._status is None:
+                self._status = self._console("err").status(shown, spinner="line")
+                self._status.start()
+            else:
+                self._status.update(shown)
 
-    def end_progress(self) -> None:
-        """Take that line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+    def end_progress(self, *, for_good: bool = False) -> None:
+        """Take that line away; `for_good`, whatever threads that go on have to say."""
+        with self._lock:
+            self._is_over = self._is_over or for_good
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
 
     def error(self, error: ClientError) -> None:
         """Say what happened, what it means and what to do, on one screen."""
@@ -179,7 +188,8 @@ class Screen:
                 # What a program reads is not cut to a width.
                 width=None if stream.isatty() or which == "err" else 10_000,
             )  # fmt: skip
-            self._consoles[which] = console
+            # Another thread's may be there by now.
+            self._consoles.setdefault(which, console)
         return self._consoles[which]
 
 

@@ -65,9 +65,9 @@ class Settings:
             lifespan=None if lifespan is None else int(lifespan),
             patience=_number(chosen("patience", "SLURM_GATEWAY_PATIENCE"), "SLURM_GATEWAY_PATIENCE"),
             audience=chosen("audience", "SLURM_GATEWAY_AUDIENCE") or "slurm-gateway",
-            id_token=environ.get("SLURM_GATEWAY_ID_TOKEN", "").strip(),
+            id_token=_token(environ, "SLURM_GATEWAY_ID_TOKEN"),
             role=chosen("role", "SLURM_GATEWAY_ROLE"),
-            given_token=environ.get("SLURM_JWT", "").strip(),
+            given_token=_token(environ, "SLURM_JWT"),
         )
 
 
@@ -99,6 +99,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _token(environ: Mapping[str, str], variable: str) -> str:
+    """Return a token, which goes into a header: what no header can hold is refused here, without showing it."""
+    text = environ.get(variable, "").strip()
+    if not all("!" <= letter <= "~" for letter in text):
+        raise SettingsError(
+            f"{variable} has a blank, a line break or another character in it that no token has.",
+            means="Most often it was copied with a line break, or two values stand in one variable. Nothing was sent.",
+            todo=f"Set {variable} again: a token is one line of letters, digits and . - _",
+        )
+    return text
 
 
 def _number(text: str, variable: str) -> float | None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .sbatch_arguments import Words
 
 _STDIN = "-"
+# Seconds for which an interruption waits for the submits that are under way: what they make is to be cancelled too.
+# GitHub's runner gives a step ten in all, from its first signal to its last.
+_GRACE = 3.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Submission:
         """Submit every script, `at_once` at a time; `done` is told of each, from any thread, as soon as it is.
 
         A script that is refused is an outcome. Raises AuthenticationError and UnreachableError: the others would fare
-        no better.
+        no better. When it is interrupted, `done` is still told of what is settled within a few seconds.
         """
 
         def send_one(script: Script) -> Outcome:
@@ -90,7 +93,7 @@ class Submission:
         if len(self.scripts) > 1:
             # One signs in; the others use its token.
             gateway.tokens.current()
-        return in_parallel(send_one, self.scripts, at_once)
+        return in_parallel(send_one, self.scripts, at_once, grace=_GRACE)
 
     def _key(
         self, name: str, body: bytes | None, given: str | None, environ: Mapping[str, str], *, several: bool

@@ -21,16 +21,23 @@ if TYPE_CHECKING:
 _SUFFIX = ".json"
 
 
-def folder(environ: Mapping[str, str]) -> Path:
-    """Return this package's folder among the user's caches (XDG base directories; macOS and Windows have their own)."""
+def folder(environ: Mapping[str, str]) -> Path | None:
+    """Return this package's folder among the user's caches (XDG base directories; macOS and Windows have their own).
+
+    None for a user without a home, as a container's may be.
+    """
+    base = ""
     if sys.platform == "win32":
-        base = environ.get("LOCALAPPDATA", "") or str(Path.home() / "AppData/Local")
+        base, below = environ.get("LOCALAPPDATA", ""), "AppData/Local"
     elif sys.platform == "darwin":
-        base = str(Path.home() / "Library/Caches")
+        below = "Library/Caches"
     else:
-        base = environ.get("XDG_CACHE_HOME", "")
-        base = base if base.startswith("/") else str(Path.home() / ".cache")
-    return Path(base) / "slurm-gateway"
+        base, below = environ.get("XDG_CACHE_HOME", ""), ".cache"
+        base = base if base.startswith("/") else ""
+    try:
+        return (Path(base) if base else Path.home() / below) / "slurm-gateway"
+    except RuntimeError:
+        return None
 
 
 class TokenCache:

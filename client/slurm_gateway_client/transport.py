@@ -6,6 +6,7 @@ One place decides what is tried again, how soon, and for how long; and turns wha
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,23 +15,34 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from . import backoff, refusals
-from .errors import SettingsError, UnreachableError
+from .errors import RefusedError, SettingsError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .errors import ClientError
 
 TIMEOUT = (10.0, 40.0)
 """Seconds to connect, and to the next byte of an answer. API Gateway itself gives up after 30."""
 
 # A submit that is not settled: another request with its key is sending it, or Slurm did not answer.
 _UNSETTLED = ("submit-in-progress", "submit-outcome-unknown")
-# Not trouble: an ended job's output takes a moment to come in, and whoever wants it knows how long to wait.
-_ON_ITS_WAY = "output-not-there-yet"
+# A submit that Slurm has no room for: it answers, and nothing was done.
+_NO_ROOM = {
+    "slurm-takes-no-jobs": "The cluster takes no more jobs now",
+    "slurm-busy": "Slurm is too busy to take a job now",
+}
+# Not trouble: what a job prints takes a moment to come in. Whoever wants it knows how long to wait, and has the job to
+# look at meanwhile.
+_ON_ITS_WAY = ("output-not-there-yet", "head-node-silent")
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `body` is bytes; `repeatable` says whether sending it twice does what sending it once does."""
+    """One request. `body` is bytes; `repeatable` says whether sending it twice does what sending it once does.
+
+    `is_known` says that this route and job have been answered for before.
+    """
 
     method: str
     path: str
@@ -38,6 +50,7 @@ class Call:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+    is_known: bool = False
 
 
 class Transport:
@@ -76,7 +89,9 @@ class Transport:
     def send(
         self, call: Call, sign: Callable[[Call], Mapping[str, str]], *, patience: float | None = None
     ) -> requests.Response:
-        """Return the answer to a request: any but those that are worth another try. Raises UnreachableError.
+        """Return the answer to a request: any but those that are worth another try.
+
+        Raises UnreachableError, and RefusedError for a submit that Slurm had no room for all the time.
 
         `sign` gives the headers that say who asks; it is asked again for each try, since signatures and tokens age.
         `patience` is this request's own, in seconds.
@@ -89,7 +104,7 @@ class Transport:
             answer, trouble = self._once(call, headers)
             pause = next(pauses)
             if answer is not None:
-                if not _is_worth_another_try(answer):
+                if not _is_worth_another_try(call, answer):
                     return answer
                 trouble = refusals.sentence(answer)
                 asked = backoff.retry_after(answer.headers.get("Retry-After"), time.time())
@@ -111,18 +126,26 @@ class Transport:
                 # A token goes to the gateway and nowhere else.
                 allow_redirects=False,
             ), ""
-        except requests.exceptions.SSLError as exc:
-            raise UnreachableError(
-                f"{self.url} has no certificate that this machine trusts.",
-                means=str(exc),
-                todo="Check the address, the clock, and REQUESTS_CA_BUNDLE if your organisation has a CA of its own.",
-            ) from exc
         except requests.exceptions.Timeout:
             return None, "The gateway did not answer in time."
         except requests.exceptions.ConnectionError as exc:
+            if _is_distrust(exc):
+                raise UnreachableError(
+                    f"{self.url} has no certificate that this machine trusts.",
+                    means=str(exc),
+                    todo="Check the address, the clock, and REQUESTS_CA_BUNDLE if your organisation has a CA of its "
+                    "own.",
+                ) from exc
             return None, f"The gateway cannot be reached: {_reason(exc)}."
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             return None, "The gateway's answer broke off."
+        except requests.exceptions.InvalidHeader:
+            # It quotes the header's value, which may be a token: neither the message nor a traceback may show it.
+            raise SettingsError(
+                f"No request can be sent to {self.url}: the value of a header has a line break or begins with a blank.",
+                means="A token, a user's name or a key of the environment holds what no header can. Nothing was sent.",
+                todo="Set SLURM_JWT, SLURM_GATEWAY_ID_TOKEN or AWS_SESSION_TOKEN again, whichever is yours.",
+            ) from None
         except (requests.exceptions.RequestException, OSError, ValueError) as exc:
             # Nothing went out: an address, a proxy's or a certificate file's name that is none.
             raise SettingsError(
@@ -131,8 +154,16 @@ class Transport:
                 todo="Check SLURM_GATEWAY_URL, HTTPS_PROXY and REQUESTS_CA_BUNDLE.",
             ) from exc
 
-    def _gave_up(self, call: Call, trouble: str, answer: requests.Response | None, patience: float) -> UnreachableError:
+    def _gave_up(self, call: Call, trouble: str, answer: requests.Response | None, patience: float) -> ClientError:
         submit = call.method == "POST" and call.path == "/jobs"
+        if submit and answer is not None and (full := _NO_ROOM.get(refusals.kind(answer))):
+            return RefusedError(
+                f"{full}; nothing was submitted in {duration(patience)}. The last answer: {trouble}",
+                status=answer.status_code,
+                problem=refusals.document(answer),
+                means="The gateway and Slurm are up, and Slurm has no room for it.",
+                todo="Submit it again later, or with a longer --patience.",
+            )
         if call.repeatable:
             happened = f"No usable answer from {self.url} within {duration(patience)}. The last one: {trouble}"
         else:
@@ -148,9 +179,12 @@ class Transport:
         return UnreachableError(happened, means=means, todo=todo)
 
 
-def _is_worth_another_try(answer: requests.Response) -> bool:
+def _is_worth_another_try(call: Call, answer: requests.Response) -> bool:
+    if answer.status_code == 404:
+        # While the gateway is deployed anew, API Gateway may have no such route for a moment.
+        return call.is_known and refusals.kind(answer) != refusals.NO_JOB
     if answer.status_code == 429 or answer.status_code >= 500:
-        return refusals.kind(answer) != _ON_ITS_WAY
+        return refusals.kind(answer) not in _ON_ITS_WAY
     return answer.status_code == 409 and refusals.kind(answer) in _UNSETTLED
 
 
@@ -161,11 +195,28 @@ def duration(seconds: float) -> str:
 
 def _reason(exc: BaseException) -> str:
     """Return the system's own words for why a connection failed."""
-    cause: BaseException | None = exc
-    while cause is not None:
+    for cause in _causes(exc):
         if isinstance(cause, socket.gaierror):
             return "its name has no address"
+        if isinstance(cause, ssl.SSLError):
+            return "TLS broke off"
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
             return cause.strerror.lower()
-        cause = cause.__cause__ or cause.__context__
     return "the connection failed"
+
+
+def _is_distrust(exc: BaseException) -> bool:
+    """Tell whether a certificate is not trusted, or the file of those to trust cannot be read: time mends neither."""
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError)
+        or (isinstance(cause, ssl.SSLError) and cause.library in {"PEM", "X509"})
+        for cause in _causes(exc)
+    )
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Give an exception and all that is behind it. urllib3 hands some on as an argument, and never raises them."""
+    yield exc
+    for cause in (exc.__cause__ or exc.__context__, *exc.args):
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import refusals
 from .errors import NotFoundError
 from .parallel import in_parallel
 
@@ -83,8 +84,8 @@ class Waiting:
     def _look(self, job_id: str) -> Reading | None:
         try:
             return self._read(job_id, self._watched[job_id].etag)
-        except NotFoundError:
-            if self._watched[job_id].job is None:
+        except NotFoundError as exc:
+            if self._watched[job_id].job is None or refusals.kind_of(exc.problem) != refusals.NO_JOB:
                 raise
             # It was there: Slurm and the gateway have both forgotten it.
             return None

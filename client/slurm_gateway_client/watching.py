@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from . import ci, exit_status, times
@@ -24,7 +24,7 @@ from .screen import reason_of, state_of, style_of
 from .waiting import Waiting, is_final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from .gateway import Gateway, Job
@@ -69,7 +69,8 @@ class Watch:
     def run(self, gateway: Gateway, job_ids: Sequence[str], *, joined: Collection[str] = ()) -> int:
         """Watch jobs to their end, and return the exit status. An interruption ends it as `interrupted` says.
 
-        `joined` are those that an earlier submit made, and which may have ended long ago.
+        `joined` are those that an earlier submit made, and which may have ended long ago. Where all is well with the
+        jobs, but something of them could not be kept, the status is that trouble's.
         """
         waiting = Waiting(gateway.read, job_ids, changed=self._changed)
         output = Output(gateway)
@@ -88,8 +89,8 @@ class Watch:
                     f"job {job_id} had ended before this command began. For a new job: another --idempotency-key.",
                     "yellow",
                 )
-        self.report(gateway, jobs, status, output)
-        return status
+        trouble = self.report(gateway, jobs, status, output)
+        return status or trouble
 
     def interrupted(
         self, gateway: Gateway, exc: Interrupt, job_ids: Sequence[str], *, unsettled: Sequence[str] = ()
@@ -98,7 +99,9 @@ class Watch:
 
         `unsettled` are the keys of submits that were under way: what became of them is not known.
         """
-        self._screen.end_progress()
+        self._screen.end_progress(for_good=True)
+        # A submit that is answered only now adds to its caller's list, and is not cancelled here.
+        job_ids = list(job_ids)
         cancel = bool(job_ids) and self._cancel
         if job_ids and not self._cancel and exc.number == signal.SIGINT and sys.stdin.isatty() and self._screen.is_live:
             try:
@@ -126,9 +129,12 @@ class Watch:
     def _watch(self, output: Output, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
         stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
         followers = [
-            Follower(output, job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "")
+            Follower(
+                output, job_id, stream, prefix=f"{job_id}: " if len(job_ids) > 1 else "",
+                said=lambda text: self._screen.note(text, "yellow"),
+            )
             for job_id in (job_ids if self._follow else ())
-        ]
+        ]  # fmt: skip
         with ci.unheeded(stream, os.environ) if followers else nullcontext():
             for follower in follow(waiting, followers, lambda pause: self._tick(waiting, pause), self._stop.wait):
                 if follower.trouble:
@@ -161,23 +167,51 @@ class Watch:
         ran = f" after {times.span(job)}" if job["end_time"] and job["start_time"] else ""
         self._screen.note(f"job {job['id']} {state_of(job)}{where}{ran}{_ended_by(job)}", style_of(job["state"]))
 
-    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None, output: Output | None = None) -> None:
-        """Keep what is to be kept of jobs. `status` is None where they were not waited for."""
+    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None, output: Output | None = None) -> int:
+        """Keep what is to be kept of jobs; return the status of what went wrong with that, 0 for nothing.
+
+        It is said, and the rest goes on: how the jobs ended is told whatever becomes of their files. `status` is None
+        where they were not waited for.
+        """
         from . import reports
 
         output = output or Output(gateway)
         ended = [job for job in jobs if is_final(job)]
+        troubles: list[ClientError] = []
+        # First what needs nobody's answer.
+        if self._outputs_file is not None:
+            with _noted(troubles, self._outputs_file):
+                reports.write_outputs(self._outputs_file, jobs, status)
         if self._output_dir is not None:
             for job in ended:
-                for said in output.save(job, self._output_dir / job["id"], self._stop.wait):
-                    self._screen.note(f"job {job['id']}: {said}")
-        if self._outputs_file is not None:
-            reports.write_outputs(self._outputs_file, jobs, status)
+                with _noted(troubles, self._output_dir):
+                    for said in output.save(job, self._output_dir / job["id"], self._stop.wait):
+                        self._screen.note(f"job {job['id']}: {said}")
+                if _is_hopeless(troubles):
+                    break
         if self._summary_file is not None:
-            tails = {job["id"]: reports.tail(output.tail(job, self._stop.wait)) for job in ended[:_TAILS]}
-            reports.write_summary(self._summary_file, jobs, tails, gateway.url)
+            tails = {} if _is_hopeless(troubles) else self._tails(output, ended[:_TAILS])
+            with _noted(troubles, self._summary_file):
+                reports.write_summary(self._summary_file, jobs, tails, gateway.url)
+        if troubles:
+            self._screen.error(_with_ends(troubles[0], jobs, ended))
         if self._as_json and status is not None:
             self._screen.json(list(jobs) if len(jobs) > 1 else jobs[0])
+        return exit_status.of_error(troubles[0]) if troubles else 0
+
+    def _tails(self, output: Output, jobs: Sequence[Job]) -> dict[str, str]:
+        """Return the end of what each job printed. A summary without it is a summary."""
+        from . import reports
+
+        tails = {}
+        for job in jobs:
+            try:
+                tails[job["id"]] = reports.tail(output.tail(job, self._stop.wait))
+            except ClientError as exc:
+                self._screen.note(f"job {job['id']}: the summary lacks the end of its output. {exc.happened}", "yellow")
+                if _is_hopeless([exc]):
+                    break
+        return tails
 
 
 _TAILS = 20  # more would hide what is wrong
@@ -195,6 +229,35 @@ def _make(directory: Path | None, *files: Path | None) -> None:
             f"{exc.filename} cannot be written: {(exc.strerror or 'an error').lower()}.",
             todo="Give another --output-dir, --outputs-file or --summary-file. Nothing was submitted.",
         ) from exc
+
+
+@contextmanager
+def _noted(troubles: list[ClientError], place: Path) -> Iterator[None]:
+    """Take note of what goes wrong in keeping something at a place, and go on."""
+    try:
+        yield
+    except ClientError as exc:
+        troubles.append(exc)
+    except OSError as exc:
+        happened = f"{exc.filename or place} cannot be written: {(exc.strerror or 'an error').lower()}."
+        troubles.append(ClientError(happened, todo="Make room there, or give another place."))
+
+
+def _is_hopeless(troubles: Sequence[ClientError]) -> bool:
+    """Tell whether more requests would fare no better, each after as long a wait."""
+    return any(isinstance(exc, AuthenticationError | UnreachableError) for exc in troubles)
+
+
+def _with_ends(exc: ClientError, jobs: Sequence[Job], ended: Sequence[Job]) -> ClientError:
+    """Return the error of keeping something, which also says how the jobs ended and how to keep it later."""
+    means = f"{exc.means} Not all is kept that was to be kept of {_names([job['id'] for job in jobs])}."
+    if len(ended) == 1:
+        means += f" It does not change how job {ended[0]['id']} ended: {state_of(ended[0])}{_ended_by(ended[0])}."
+    elif ended:
+        means += f" It does not change how they ended: exit status {exit_status.of_jobs(list(ended))}."
+    ids = " ".join(job["id"] for job in jobs[:_SHOWN])
+    todo = f"{exc.todo} Then `slurm-gateway wait {ids}` with the same options keeps it."
+    return ClientError(exc.happened, means=means.strip(), todo=todo.strip())
 
 
 def _ended_by(job: Job) -> str:

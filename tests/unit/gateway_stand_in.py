@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,7 +23,10 @@ class Asked:
 
 @dataclass
 class StandIn:
-    """Answers in turn what is in `answers`: status, headers, and a body as bytes or JSON. The last one stays."""
+    """Answers in turn what is in `answers`: status, headers, and a body as bytes or JSON. The last one stays.
+
+    A body may be a function that gives it, when it is asked for.
+    """
 
     url: str = ""
     answers: list[tuple[int, dict[str, str], Any]] = field(default_factory=list)
@@ -48,7 +51,14 @@ def gateway() -> Iterator[StandIn]:
             stand_in.asked.append(Asked(self.command, self.path, dict(self.headers), body))
             answers = stand_in.answers
             status, headers, said = answers.pop(0) if len(answers) > 1 else answers[0]
+            if callable(said):
+                said = said()
             data = said if isinstance(said, bytes) else json.dumps(said).encode()
+            # Who asked may have left.
+            with suppress(ConnectionError):
+                self.tell(status, headers, data)
+
+        def tell(self, status: int, headers: dict[str, str], data: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from gateway_stand_in import StandIn, gateway
+from rich.console import Console
 from slurm_gateway_client.command import COMMANDS, cli
+from slurm_gateway_client.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from slurm_gateway_client.command import program; program()"]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -28,17 +36,36 @@ def stand_in() -> Iterator[StandIn]:
 
 def run(*words: str, url: str = "", width: int | None = None, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own; with a width at a terminal, by script(1)."""
-    environ = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "LANG": "C.UTF-8", "HOME": "/nonexistent",
-        "SLURM_GATEWAY_URL": url, "SLURM_JWT": TOKEN, "TERM": "xterm", **more,
-    }  # fmt: skip
-    command = [sys.executable, "-c", "from slurm_gateway_client.command import main; main()", *words]
+    command = [*COMMAND, *words]
     if width:
         quoted = " ".join(f"'{word}'" for word in command)
         command = ["script", "-qec", f"stty cols {width} rows 24; {quoted}", "/dev/null"]
     return subprocess.run(
-        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-    )
+        command, env=environ(url, **more), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+def start(*words: str, url: str, **more: str) -> subprocess.Popen[str]:
+    """Start the command in a process of its own, and leave it running."""
+    return subprocess.Popen(
+        [*COMMAND, *words], env=environ(url, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def environ(url: str, **more: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "LANG": "C.UTF-8", "HOME": "/nonexistent",
+        "SLURM_GATEWAY_URL": url, "SLURM_JWT": TOKEN, "TERM": "xterm", **more,
+    }  # fmt: skip
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # A token of alice, signed by nobody, good until 2100: nothing here looks at the signature.
@@ -184,9 +211,58 @@ def test_full_disk_is_told_without_a_traceback(stand_in: StandIn) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        ({"state": "FAILED", "exit_code": 3}, 3),
+        ({"state": "TIMEOUT", "exit_code": 0}, 241),
+        ({"state": "COMPLETED", "exit_code": 0}, 246),
+    ],
+)
+def test_how_a_job_ended_is_told_though_its_output_cannot_be_kept(
+    stand_in: StandIn, tmp_path: Path, ended: dict[str, Any], status: int
+) -> None:
+    stand_in.says(200, job(**ended)).says(503, {"detail": "No head node."})
+    outputs, summary, kept = tmp_path / "outputs", tmp_path / "summary.md", tmp_path / "kept"
+    done = run(
+        "wait", "12", "--json", "--patience=1", f"--output-dir={kept}", f"--outputs-file={outputs}",
+        f"--summary-file={summary}", url=stand_in.url,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "503: No head node." in said
+    assert f"It does not change how job 12 ended: {ended['state']}" in said
+    assert "gateway wait 12` with the same options keeps it" in said
+    assert f"state={ended['state']}\n" in outputs.read_text()
+    assert f"| {ended['state']} |" in summary.read_text()
+    assert json.loads(done.stdout)["state"] == ended["state"]
+
+
+def test_directory_that_takes_no_output_does_not_hide_how_the_job_ended(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.says(200, job(state="FAILED", exit_code=3))
+    stand_in.says(200, {"stdout": {"size": 4}, "stderr": None, "files": [], "problems": []})
+    (tmp_path / "12").write_text("in the way")
+    done = run("wait", "12", f"--output-dir={tmp_path}", url=stand_in.url)
+    assert done.returncode == 3
+    said = " ".join(done.stderr.split())
+    assert "12 cannot be written: file exists." in said
+    assert "It does not change how job 12 ended: FAILED, exit code 3." in said
+    assert "Traceback" not in said
+
+
+def test_summary_is_utf_8_whatever_the_locale(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.says(200, job(state="COMPLETED", exit_code=0, name="r\N{GREEK SMALL LETTER SIGMA}"))
+    stand_in.says(404, {"message": "Not Found"})
+    summary = tmp_path / "summary.md"
+    latin = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run("wait", "12", f"--summary-file={summary}", url=stand_in.url, **latin)
+    assert done.returncode == 0, done.stderr
+    assert "r\N{GREEK SMALL LETTER SIGMA}" in summary.read_text(encoding="utf-8")
+
+
 def test_closed_pipe_is_no_traceback(stand_in: StandIn) -> None:
     stand_in.says(200, {"jobs": [job(id=str(number)) for number in range(500)], "next": None})
-    words = "python -c 'from slurm_gateway_client.command import main; main()' jobs --limit=500"
+    words = "python -c 'from slurm_gateway_client.command import program; program()' jobs --limit=500"
     done = subprocess.run(
         ["bash", "-c", f"{words.replace('python', sys.executable, 1)} | head -1"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client"), "SLURM_GATEWAY_URL": stand_in.url,
@@ -231,3 +307,95 @@ def test_refused_script_does_not_keep_the_others_from_being_submitted(stand_in: 
     assert done.returncode == 248
     assert [line.split()[2] for line in done.stdout.splitlines()] == ["1", "2"]
     assert "Line 2 is wrong" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("scripts", [1, 3])
+def test_submit_that_is_under_way_at_the_interruption_is_cancelled_too(
+    stand_in: StandIn, tmp_path: Path, scripts: int
+) -> None:
+    is_stopped = threading.Event()
+
+    def late() -> dict[str, Any]:
+        is_stopped.wait(30)
+        return job(id=str(scripts))
+
+    names = [str(tmp_path / f"{number}.sh") for number in range(scripts)]
+    for name in names:
+        Path(name).write_text("#!/bin/sh\n")
+    for number in range(1, scripts):
+        stand_in.says(201, job(id=str(number)))
+    stand_in.says(201, late).says(202, b"null")
+    with start("submit", *names, "--cancel-on-interrupt", url=stand_in.url) as process:
+        wait_for(lambda: len(stand_in.asked) == scripts)
+        process.send_signal(signal.SIGTERM)
+        is_stopped.set()
+        said = " ".join(process.communicate(timeout=30)[1].split())
+    assert process.returncode == 143
+    assert {asked.path for asked in stand_in.asked if asked.method == "DELETE"} == {
+        f"/jobs/{number}" for number in range(1, scripts + 1)
+    }
+    assert re.fullmatch(r"error: Interrupted\. Cancelled jobs? [123, ]+\.", said), said
+
+
+def test_interrupted_it_ends_at_once_though_an_answer_is_awaited(stand_in: StandIn) -> None:
+    is_over = threading.Event()
+
+    def never() -> dict[str, Any]:
+        is_over.wait(60)
+        return job()
+
+    stand_in.says(200, never)
+    with start("wait", "12", "13", url=stand_in.url) as process:
+        wait_for(lambda: len(stand_in.asked) == 2)
+        process.send_signal(signal.SIGINT)
+        said = " ".join(process.communicate(timeout=20)[1].split())
+    is_over.set()
+    assert process.returncode == 130
+    assert said.startswith("error: Interrupted. Not cancelled: jobs 12, 13."), said
+    assert "Traceback" not in said
+
+
+class Line:
+    """A line on the screen that is replaced; made slowly, so that two could be made at once."""
+
+    begun: list[Line]
+    both: threading.Barrier
+
+    def __init__(self) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self.both.wait(0.2)
+
+    def start(self) -> None:
+        self.begun.append(self)
+
+    def update(self, _text: object) -> None:
+        """Show something else."""
+
+    def stop(self) -> None:
+        self.begun.remove(self)
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
+    """Have a screen that is live, and give the lines that are on it."""
+    Line.begun, Line.both = [], threading.Barrier(2)
+    monkeypatch.setattr(Screen, "is_live", True)
+    monkeypatch.setattr(Console, "status", lambda *_, **__: Line())
+    return Line.begun
+
+
+def test_threads_that_finish_at_once_share_one_line(lines: list[Line]) -> None:
+    screen = Screen()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(screen.progress, ["1 submitted", "2 submitted"]))
+    assert len(lines) == 1
+    screen.end_progress()
+    assert lines == []
+
+
+def test_thread_that_finishes_after_the_interruption_begins_no_line(lines: list[Line]) -> None:
+    screen = Screen()
+    screen.progress("1 submitted")
+    screen.end_progress(for_good=True)
+    screen.progress("2 submitted")
+    assert lines == []

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from gateway_stand_in import StandIn, gateway
 from slurm_gateway_client import tokens
+from slurm_gateway_client.command import cli
 from slurm_gateway_client.errors import AuthenticationError, SettingsError, UnreachableError
 from slurm_gateway_client.gateway import Gateway
 from slurm_gateway_client.settings import Settings
@@ -104,6 +106,20 @@ def test_what_is_no_token_is_refused_without_showing_it(text: str) -> None:
     assert not text or len(text) < 3 or text not in str(vars(caught.value))
 
 
+@pytest.mark.parametrize("variable", ["SLURM_JWT", "SLURM_GATEWAY_ID_TOKEN"])
+@pytest.mark.parametrize("inside", ["\n", "\r\n ", " ", "\t", "\x00", "\N{RIGHT SINGLE QUOTATION MARK}"])
+def test_token_with_what_no_header_holds_is_refused_without_showing_it(variable: str, inside: str) -> None:
+    text = f"{jwt(sun='alice', exp=2000)}{inside}{SECRET}"
+    with pytest.raises(SettingsError, match=f"{variable} has a blank, a line break") as caught:
+        Settings.from_environ({"SLURM_GATEWAY_URL": "https://x", variable: text})
+    assert SECRET not in str(vars(caught.value))
+
+
+def test_token_may_stand_in_a_line_of_its_own() -> None:
+    text = jwt(sun="alice", exp=2000)
+    assert Settings.from_environ({"SLURM_GATEWAY_URL": "https://x", "SLURM_JWT": f"{text}\n"}).given_token == text
+
+
 def test_token_is_in_no_representation() -> None:
     assert SECRET not in repr(Token(SECRET, "alice", 1.0, 0.0))
 
@@ -153,6 +169,20 @@ def test_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 def test_cache_is_in_the_user_s_cache_folder() -> None:
     assert folder({"XDG_CACHE_HOME": "/var/cache/alice"}) == Path("/var/cache/alice/slurm-gateway")
     assert folder({"XDG_CACHE_HOME": "relative"}) == Path.home() / ".cache/slurm-gateway"
+
+
+def test_user_without_a_home_has_no_cache_and_gets_a_token(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert folder({}) is None
+    assert folder({"XDG_CACHE_HOME": "/var/cache/alice"}) == Path("/var/cache/alice/slurm-gateway")
+    stand_in.says(200, {"user": "alice", "token": "slurm-token", "expires_in": 900})
+    ours = Gateway.from_environ(settings(stand_in, id_token="id-token"), environ={})
+    assert ours.tokens.current().text == "slurm-token"
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert "No token is kept" in CliRunner().invoke(cli, ["logout"]).output
 
 
 def test_github_job_gets_a_token_by_its_oidc_token(stand_in: StandIn, tmp_path: Path) -> None:

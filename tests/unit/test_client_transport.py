@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
+import ssl
+import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from gateway_stand_in import StandIn, gateway
-from slurm_gateway_client import backoff, refusals
-from slurm_gateway_client.errors import UnreachableError
+from slurm_gateway_client import backoff, exit_status, refusals
+from slurm_gateway_client.errors import RefusedError, SettingsError, UnreachableError
 from slurm_gateway_client.transport import Call, Transport
 
 READ = Call("GET", "/jobs/1")
@@ -112,6 +125,37 @@ def test_submit_that_got_no_answer_is_said_to_be_unknown(stand_in: StandIn) -> N
     assert "Whether the job exists is not known" in caught.value.means
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("slurm-takes-no-jobs", "The cluster takes no more jobs now"),
+        ("slurm-busy", "Slurm is too busy to take a job now"),
+    ],
+)
+def test_cluster_that_stays_full_is_told_as_that(stand_in: StandIn, kind: str, said: str) -> None:
+    stand_in.says(503, {"type": f"urn:slurm-gateway:problem:{kind}", "detail": "Nothing was done."}, Retry_After="30")
+    at = Time()
+    with pytest.raises(RefusedError) as caught:
+        send(stand_in, Call("POST", "/jobs"), at=at)
+    assert at.slept == [30.0] * 30
+    assert caught.value.happened == (
+        f"{said}; nothing was submitted in 15 min. The last answer: 503: Nothing was done."
+    )
+    assert "not known" not in caught.value.means
+    assert exit_status.of_error(caught.value) == exit_status.REFUSED
+
+
+def test_full_cluster_that_makes_room_is_waited_for(stand_in: StandIn) -> None:
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:slurm-takes-no-jobs"}, Retry_After="30").says(201)
+    assert send(stand_in, Call("POST", "/jobs")).status_code == 201
+
+
+def test_busy_slurm_that_does_not_answer_a_read_is_unreachable(stand_in: StandIn) -> None:
+    stand_in.says(503, {"type": "urn:slurm-gateway:problem:slurm-busy"}, Retry_After="5")
+    with pytest.raises(UnreachableError):
+        send(stand_in, patience=60)
+
+
 def test_what_must_not_be_repeated_is_sent_once(stand_in: StandIn) -> None:
     stand_in.says(502)
     with pytest.raises(UnreachableError, match="502"):
@@ -126,9 +170,87 @@ def test_nobody_there_is_told_in_the_system_s_words() -> None:
         Transport(url, patience=0.1).send(READ, lambda _: {})
 
 
+@contextmanager
+def server_of(take: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve on a free port of loopback what `take` does with each connection; give the https address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            take(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+def hang_up_in_the_handshake(connection: socket.socket) -> None:
+    # All of the greeting: what is left unread would make it a reset, which is no matter of TLS.
+    connection.recv(65536)
+
+
+def test_handshake_that_breaks_off_is_tried_again_as_any_broken_connection() -> None:
+    at = Time()
+    with server_of(hang_up_in_the_handshake) as url, pytest.raises(UnreachableError) as caught:
+        Transport(url, patience=30, wait=at.wait, clock=at.clock).send(READ, lambda _: {})
+    assert len(at.slept) > 3
+    assert "within 30 s" in caught.value.happened
+    assert "cannot be reached: TLS broke off." in caught.value.happened
+
+
+def test_certificate_that_is_not_trusted_is_final(private_key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private_key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .sign(private_key, hashes.SHA256())
+    )  # fmt: skip
+    file = tmp_path / "server.pem"
+    file.write_bytes(
+        certificate.public_bytes(Encoding.PEM)
+        + private_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+
+    def shake_hands(connection: socket.socket) -> None:
+        with suppress(OSError):
+            context.wrap_socket(connection, server_side=True)
+
+    at = Time()
+    with (
+        server_of(shake_hands) as url,
+        pytest.raises(UnreachableError, match="no certificate that this machine trusts"),
+    ):
+        Transport(url, patience=30, wait=at.wait, clock=at.clock).send(READ, lambda _: {})
+    assert at.slept == []
+
+
+def test_file_of_certificates_that_holds_none_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
+    at = Time()
+    with server_of(hang_up_in_the_handshake) as url, pytest.raises(UnreachableError) as caught:
+        Transport(url, patience=30, wait=at.wait, clock=at.clock).send(READ, lambda _: {})
+    assert (at.slept, "REQUESTS_CA_BUNDLE" in caught.value.todo) == ([], True)
+
+
 def test_redirect_is_not_followed_with_the_token(stand_in: StandIn) -> None:
     stand_in.says(302, b"", Location="http://127.0.0.1:1/")
     assert send(stand_in).status_code == 302
+
+
+@pytest.mark.parametrize("value", ["hush-hush\nhush", " hush-hush"])
+def test_header_that_cannot_be_sent_is_refused_without_showing_it(stand_in: StandIn, value: str) -> None:
+    with pytest.raises(SettingsError, match="the value of a header") as caught:
+        Transport(stand_in.url, patience=1).send(READ, lambda _: {"X-SLURM-USER-TOKEN": value})
+    assert "hush" not in str(vars(caught.value))
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+    assert stand_in.asked == []
 
 
 def test_netrc_adds_no_authorization(stand_in: StandIn, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,8 +36,12 @@ def logout() -> None:
     """Forget every token that is kept. Those that are out live on until they expire."""
     from ..token_cache import folder, forget
 
-    count = forget(folder(os.environ))
-    click.echo(f"{count} token{'' if count == 1 else 's'} removed from {folder(os.environ)}.")
+    place = folder(os.environ)
+    if place is None:
+        click.echo("No token is kept: this user has no home.")
+        return
+    count = forget(place)
+    click.echo(f"{count} token{'' if count == 1 else 's'} removed from {place}.")
 
 
 @click.command()

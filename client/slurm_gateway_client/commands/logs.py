@@ -36,7 +36,7 @@ def logs(session: Session, *, job_id: str, follow: bool, source: str | None) -> 
             if not follow:
                 output.copy(job_id, source or "stdout", stream, time.sleep)
                 return
-            follower = following.Follower(output, job_id, stream, source=source or "stdout")
+            follower = following.Follower(output, job_id, stream, source=source or "stdout", said=session.screen.note)
             waiting = Waiting(gateway.read, [job_id])
             troubles = [
                 each.trouble for each in following.follow(waiting, [follower], time.sleep, time.sleep) if each.trouble

@@ -115,12 +115,13 @@ def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> in
         try:
             outcomes = submission.send(gateway, at_once=own["parallel"], done=printed.done)
         except Interrupt as exc:
-            return watch.interrupted(gateway, exc, printed.ids, unsettled=[each.key for each in submission.scripts])
+            unsettled = [each.key for each in submission.scripts if each.key not in printed.settled]
+            return watch.interrupted(gateway, exc, printed.ids, unsettled=unsettled)
         refused = printed.end(outcomes)
         submitted = [each.submitted for each in outcomes if each.submitted]
         if not waits or not submitted:
-            watch.report(gateway, [each.job for each in submitted], status=refused or None)
-            return refused
+            trouble = watch.report(gateway, [each.job for each in submitted], status=refused or None)
+            return refused or trouble
         joined = {each.id for each in submitted if each.joined}
         return max(refused, watch.run(gateway, [each.id for each in submitted], joined=joined))
 
@@ -134,11 +135,13 @@ class _Printed:
         self._waits = waits
         self._several = several
         self.ids: list[str] = []
+        self.settled: set[str] = set()
 
     def done(self, outcome: Outcome) -> None:
         """Take note of one script. Called from any thread."""
         if outcome.submitted is not None:
             self.ids.append(outcome.submitted.id)
+        self.settled.add(outcome.script.key)
         if self._several:
             self._screen.progress(f"{len(self.ids)} submitted")
 
