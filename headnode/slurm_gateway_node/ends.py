@@ -3,6 +3,9 @@
 A file stays in the spool until nothing is left to do for it, so that a service that is killed begins again where it
 was. A compute node may write what it holds back up to half a minute after its job ended: the files are looked at again
 then, and collected again if they differ.
+
+Slurm forgets a job and its script some minutes after its end. So it is asked what to collect as soon as an end is
+noted, however long the collection has to wait.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ _PERIOD = 0.3
 _WORKERS = 8
 # So that whoever's files come slowly holds up no other.
 _WORKERS_A_USER = 5
+# Each starts commands of Slurm's, which comes first on this machine.
+_PLANNERS = 4
+_PLANNERS_A_USER = 2
 # Seconds after a collection at which the files are looked at again; sooner where one was not there yet.
 _AGAIN = (10.0, 35.0)
 _AGAIN_MISSING = (1.5, 3.0, 6.0, 15.0, 35.0)
@@ -50,7 +56,10 @@ _OLDEST = 3 * 24 * 3600
 
 @dataclass
 class _Work:
-    """One file of the spool. `due` and `collected_at` are by the monotonic clock."""
+    """One file of the spool. `due` and `collected_at` are by the monotonic clock.
+
+    Once Slurm was asked there is a `plan`, or a `problem` by which nothing can be collected.
+    """
 
     file: Path
     end: JobEnd
@@ -58,6 +67,7 @@ class _Work:
     failures: int = 0
     failed_readings: int = 0
     plan: Plan | None = None
+    problem: str = ""
     states: set[tuple[str, int, int, int]] = field(default_factory=set)
     collected_at: float = 0.0
     again: deque[float] = field(default_factory=deque)
@@ -72,6 +82,10 @@ class _Work:
         """Tell whether nothing is left to do."""
         return self.is_look() and not self.again
 
+    def is_planned(self) -> bool:
+        """Tell whether Slurm need not be asked any more."""
+        return self.plan is not None or bool(self.problem or self.collected_at)
+
 
 class Ends:
     """Works the spool off."""
@@ -83,12 +97,14 @@ class Ends:
         self._events = events
         self._work: dict[str, _Work] = {}
         self._running: list[tuple[list[_Work], Future[None]]] = []
+        self._planning: list[tuple[list[_Work], Future[None]]] = []
         self._one_is_done = threading.Event()
 
     def run(self, ending: threading.Event) -> None:
         """Work until `ending` is set."""
         looked_at = 0.0
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="collect") as pool:
+        planners = ThreadPoolExecutor(_PLANNERS, thread_name_prefix="plan")
+        with planners, ThreadPoolExecutor(_WORKERS, thread_name_prefix="collect") as pool:
             while not ending.is_set():
                 self._one_is_done.clear()
                 if time.monotonic() - looked_at >= _PERIOD:
@@ -96,6 +112,7 @@ class Ends:
                     self._take_note()
                 self._reap()
                 self._start(pool)
+                self._start_plans(planners)
                 self._one_is_done.wait(_PERIOD)
 
     def _take_note(self) -> None:
@@ -112,15 +129,19 @@ class Ends:
                 continue
 
     def _reap(self) -> None:
-        for works, future in [each for each in self._running if each[1].done()]:
-            self._running.remove((works, future))
-            error = future.exception()
-            for work in works:
-                if error is not None:
-                    self._failed(work, error)
-                if work.is_done():
-                    work.file.unlink(missing_ok=True)
-                    del self._work[work.file.name]
+        for under_way in (self._running, self._planning):
+            for each in [each for each in under_way if each[1].done()]:
+                under_way.remove(each)
+                self._end(*each)
+
+    def _end(self, works: list[_Work], future: Future[None]) -> None:
+        error = future.exception()
+        for work in works:
+            if error is not None:
+                self._failed(work, error)
+            if work.is_done():
+                work.file.unlink(missing_ok=True)
+                del self._work[work.file.name]
 
     def _failed(self, work: _Work, error: BaseException) -> None:
         work.failures += 1
@@ -138,7 +159,7 @@ class Ends:
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         now = time.monotonic()
-        taken = {work.file.name for works, _ in self._running for work in works}
+        taken = self._taken()
         busy = Counter(works[0].end.user for works, _ in self._running)
         due = [work for name, work in self._work.items() if work.due <= now and name not in taken]
         # Looking again waits for what may still be in time.
@@ -156,6 +177,30 @@ class Ends:
             future = pool.submit(self._look if work.is_look() else self._bring, works)
             self._running.append((works, future))
             future.add_done_callback(lambda _: self._one_is_done.set())
+
+    def _start_plans(self, pool: ThreadPoolExecutor) -> None:
+        """Ask Slurm about ends whose turn to be collected has not come."""
+        now = time.monotonic()
+        taken = self._taken()
+        busy = Counter(works[0].end.user for works, _ in self._planning)
+        for name, work in self._work.items():
+            if len(self._planning) >= _PLANNERS:
+                return
+            if work.is_planned() or work.due > now or name in taken or busy[work.end.user] >= _PLANNERS_A_USER:
+                continue
+            busy[work.end.user] += 1
+            future = pool.submit(self._plan, work)
+            self._planning.append(([work], future))
+            future.add_done_callback(lambda _: self._one_is_done.set())
+
+    def _taken(self) -> set[str]:
+        return {work.file.name for works, _ in (*self._running, *self._planning) for work in works}
+
+    def _plan(self, work: _Work) -> None:
+        try:
+            work.plan = self._collector.plan(work.end)
+        except UnknownUserError as exc:
+            work.problem = f"failed: {exc}"
 
     def _bring(self, works: list[_Work]) -> None:
         """Collect an end's output, unless only its event is left to be sent."""
@@ -193,20 +238,18 @@ class Ends:
             problem = "too-late"
         elif work.failed_readings >= _MOST_FAILED_READINGS:
             problem = "failed: the files could not be read"
-        plan = None
-        if not problem:
-            try:
-                plan = self._collector.plan(work.end)
-            except UnknownUserError as exc:
-                problem = f"failed: {exc}"
+        else:
+            if not work.is_planned():
+                self._plan(work)
+            problem = work.problem
         is_first = not work.collected_at
-        if plan is None:
+        if work.plan is None or problem:
             manifest = self._collector.give_up(work.end, problem)
             work.again = deque()
         else:
-            manifest, found = self._collector.collect(work.end, plan)
-            work.plan, work.states = plan, found.states
-            if is_first and plan.items:
+            manifest, found = self._collector.collect(work.end, work.plan)
+            work.states = found.states
+            if is_first and work.plan.items:
                 work.again = deque(_AGAIN_MISSING if found.missing else _AGAIN)
         work.has_changed = False
         work.untold = output_event.detail(manifest)

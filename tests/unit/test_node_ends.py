@@ -25,6 +25,7 @@ class World:
     """In place of Slurm, S3, the bus and the file system: what happened, and what shall go wrong."""
 
     def __init__(self) -> None:
+        self.planned: Counter[str] = Counter()
         self.collected: Counter[str] = Counter()
         self.given_up: dict[str, str] = {}
         self.told: list[str] = []
@@ -39,10 +40,14 @@ class World:
     def plan(self, end: JobEnd) -> Plan:
         if end.user == "nobody":
             raise UnknownUserError("there is no user 'nobody' on this head node")
+        self.planned[end.id] += 1
+        return self.plan_of(end)
+
+    def plan_of(self, end: JobEnd) -> Plan:
         return Plan(JobUser(end.user, 1001, 1001, ()), (Item(path="/home/x", limit=9),), ("stdout",))
 
     def collect(self, end: JobEnd, plan: Plan) -> tuple[dict[str, Any], Found]:
-        assert plan == self.plan(end)
+        assert plan == self.plan_of(end)
         self.busy[end.user] += 1
         self.busiest[end.user] = max(self.busiest[end.user], self.busy[end.user])
         if end.user == "slow":
@@ -125,6 +130,8 @@ def test_what_changed_afterwards_is_collected_and_told_again(world: World, run: 
     run(lambda: is_empty(tmp_path))
 
     assert (world.collected["1"], world.told) == (2, ["1", "1"])
+    # Slurm may have forgotten the job by then.
+    assert world.planned["1"] == 1
 
 
 def test_what_fails_is_tried_again_and_stays_in_the_spool(world: World, run: Any, tmp_path: Path) -> None:
@@ -164,6 +171,19 @@ def test_a_user_whose_files_come_slowly_holds_up_no_other(world: World, run: Any
     assert world.busiest["slow"] <= 5
     world.hold.set()
     run(lambda: is_empty(tmp_path))
+
+
+def test_slurm_is_asked_about_ends_that_wait_for_their_turn(world: World, run: Any, tmp_path: Path) -> None:
+    world.hold.clear()
+    for job_id in range(1, 20):
+        end(tmp_path, job_id, "slow")
+
+    run(lambda: len(world.planned) == 19)
+
+    assert world.collected.total() == 0
+    world.hold.set()
+    run(lambda: is_empty(tmp_path))
+    assert set(world.planned.values()) == set(world.collected.values()) == {1}
 
 
 def test_a_file_that_tells_of_no_end_is_put_aside(world: World, run: Any, tmp_path: Path) -> None:
