@@ -1,8 +1,9 @@
 """The ended jobs whose output is to be collected, from the spool directory, several at a time and each user in turn.
 
 A file stays in the spool until nothing is left to do for it, so that a service that is killed begins again where it
-was. A compute node may write what it holds back up to half a minute after its job ended: the files are looked at again
-then, and collected again if they differ.
+was; but a manifest that is there is never replaced by a poorer one (end_notes.py). A compute node may write what it
+holds back up to half a minute after its job ended: the files are looked at again then, and collected again if they
+differ.
 
 Slurm forgets a job and its script some minutes after its end. So it is asked what to collect as soon as an end is
 noted, however long the collection has to wait.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import job_end, output_event
+from . import end_notes, job_end, output_event
 from .job_user import UnknownUserError
 from .reading import Item, ReadFile, ReadingError
 from .slurm_job import SlurmError
@@ -58,7 +59,8 @@ _OLDEST = 3 * 24 * 3600
 class _Work:
     """One file of the spool. `due` and `collected_at` are by the monotonic clock.
 
-    Once Slurm was asked there is a `plan`, or a `problem` by which nothing can be collected.
+    Once Slurm was asked there is a `plan`, or a `problem` by which nothing can be collected. `has_manifest` says that
+    it was collected, which may have been by a service before this one; `collected_at` is when this one did.
     """
 
     file: Path
@@ -70,6 +72,7 @@ class _Work:
     problem: str = ""
     states: set[tuple[str, int, int, int]] = field(default_factory=set)
     collected_at: float = 0.0
+    has_manifest: bool = False
     again: deque[float] = field(default_factory=deque)
     has_changed: bool = False
     untold: dict[str, Any] | None = None
@@ -117,11 +120,13 @@ class Ends:
 
     def _take_note(self) -> None:
         """Take note of new files."""
-        for file in sorted(self._spool.glob("*.json")):
-            if file.name in self._work or file.name.startswith("."):
+        for file in end_notes.files_of(self._spool):
+            name = end_notes.name_of(file)
+            if name in self._work:
                 continue
             try:
-                self._work[file.name] = _Work(file, job_end.read(file))
+                end, told = job_end.read(file), end_notes.told(file)
+                self._work[name] = _Work(file, end, has_manifest=told is not None, untold=told)
             except job_end.JobEndError as exc:
                 _logger.error("%s; it is put aside", exc)
                 file.rename(file.with_suffix(".bad"))
@@ -140,8 +145,8 @@ class Ends:
             if error is not None:
                 self._failed(work, error)
             if work.is_done():
-                work.file.unlink(missing_ok=True)
-                del self._work[work.file.name]
+                end_notes.remove(work.file)
+                del self._work[end_notes.name_of(work.file)]
 
     def _failed(self, work: _Work, error: BaseException) -> None:
         work.failures += 1
@@ -194,7 +199,7 @@ class Ends:
             future.add_done_callback(lambda _: self._one_is_done.set())
 
     def _taken(self) -> set[str]:
-        return {work.file.name for works, _ in (*self._running, *self._planning) for work in works}
+        return {end_notes.name_of(work.file) for works, _ in (*self._running, *self._planning) for work in works}
 
     def _plan(self, work: _Work) -> None:
         try:
@@ -243,18 +248,30 @@ class Ends:
                 self._plan(work)
             problem = work.problem
         is_first = not work.collected_at
-        if work.plan is None or problem:
-            manifest = self._collector.give_up(work.end, problem)
-            work.again = deque()
+        if work.has_manifest and (problem or work.plan is None or (is_first and not work.plan.is_known)):
+            # The one that is there was made when more was known.
+            work.again.clear()
+        elif work.plan is None or problem:
+            self._note(work, self._collector.give_up(work.end, problem))
+            work.again.clear()
         else:
             manifest, found = self._collector.collect(work.end, work.plan)
+            self._note(work, manifest)
             work.states = found.states
             if is_first and work.plan.items:
                 work.again = deque(_AGAIN_MISSING if found.missing else _AGAIN)
         work.has_changed = False
-        work.untold = output_event.detail(manifest)
         if is_first:
             work.collected_at = time.monotonic()
+
+    def _note(self, work: _Work, manifest: dict[str, Any]) -> None:
+        """Take note of a manifest, on disk too: whoever comes after this service must not make it worse."""
+        work.untold = output_event.detail(manifest)
+        work.has_manifest = True
+        try:
+            work.file = end_notes.mark(work.file, work.untold)
+        except OSError as exc:
+            _logger.warning("that job %s was collected cannot be noted: %s", work.end.id, exc)
 
 
 def _set_due(work: _Work) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class World:
         self.told: list[str] = []
         self.failures: dict[str, list[Exception]] = {}
         self.looks = 0
+        self.forgotten = False
+        self.refused_again = False
         self.state = STATE
         self.hold = threading.Event()
         self.hold.set()
@@ -44,7 +47,8 @@ class World:
         return self.plan_of(end)
 
     def plan_of(self, end: JobEnd) -> Plan:
-        return Plan(JobUser(end.user, 1001, 1001, ()), (Item(path="/home/x", limit=9),), ("stdout",))
+        user, items = JobUser(end.user, 1001, 1001, ()), (Item(path="/home/x", limit=9),)
+        return Plan(user, items, ("stdout",), is_known=not self.forgotten)
 
     def collect(self, end: JobEnd, plan: Plan) -> tuple[dict[str, Any], Found]:
         assert plan == self.plan_of(end)
@@ -55,6 +59,8 @@ class World:
         self.busy[end.user] -= 1
         if self.failures.get(end.id):
             raise self.failures[end.id].pop(0)
+        if self.refused_again and self.collected[end.id]:
+            raise ReadingError("killed")
         self.collected[end.id] += 1
         return self.manifest(end), Found(states={STATE if self.collected[end.id] == 1 else self.state})
 
@@ -85,23 +91,32 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def service(world: World, spool: Path) -> Iterator[None]:
+    """Run the service until the end of the block."""
+    ending = threading.Event()
+    ends: Any = Ends(spool, world, world, world)  # type: ignore[arg-type]
+    thread = threading.Thread(target=ends.run, args=(ending,))
+    thread.start()
+    try:
+        yield
+    finally:
+        world.hold.set()
+        ending.set()
+        thread.join()
+
+
 @pytest.fixture
 def run(world: World, tmp_path: Path) -> Iterator[Callable[[Callable[[], bool]], None]]:
-    ending = threading.Event()
-    service: Any = Ends(tmp_path, world, world, world)  # type: ignore[arg-type]
-    thread = threading.Thread(target=service.run, args=(ending,))
-    thread.start()
-
-    def until(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    yield until
-    world.hold.set()
-    ending.set()
-    thread.join()
+    with service(world, tmp_path):
+        yield until
 
 
 def end(spool: Path, job_id: int, user: str = "alice", ended_at: float | None = None) -> None:
@@ -192,3 +207,73 @@ def test_a_file_that_tells_of_no_end_is_put_aside(world: World, run: Any, tmp_pa
     run(lambda: is_empty(tmp_path))
 
     assert [each.name for each in tmp_path.iterdir()] == ["x.bad"]
+
+
+@pytest.fixture
+def stopped(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A service that stopped between the collection of an end and its last look at the files."""
+    monkeypatch.setattr(ends_module, "_AGAIN", (60.0,))
+    end(tmp_path, 1)
+    with service(world, tmp_path):
+        until(lambda: world.told == ["1"])
+    assert not is_empty(tmp_path)
+    monkeypatch.setattr(ends_module, "_AGAIN", (0.05,))
+    return world
+
+
+def test_what_slurm_has_forgotten_meanwhile_is_not_collected_again(stopped: World, tmp_path: Path) -> None:
+    stopped.forgotten = True
+
+    with service(stopped, tmp_path):
+        until(lambda: is_empty(tmp_path))
+
+    # That it was told cannot be known.
+    assert (stopped.collected["1"], stopped.told, stopped.given_up) == (1, ["1", "1"], {})
+
+
+def test_what_slurm_still_knows_is_collected_again_after_a_restart(stopped: World, tmp_path: Path) -> None:
+    with service(stopped, tmp_path):
+        until(lambda: is_empty(tmp_path))
+
+    assert stopped.collected["1"] == 2
+
+
+@pytest.mark.parametrize("reason", ["too-late", "user"])
+def test_what_was_collected_is_never_given_up(
+    stopped: World, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reason == "too-late":
+        monkeypatch.setattr(ends_module, "_OLDEST", -1)
+    else:
+        monkeypatch.setattr(stopped, "plan", lambda _: _raise(UnknownUserError("gone")))
+
+    with service(stopped, tmp_path):
+        until(lambda: is_empty(tmp_path))
+
+    assert (stopped.collected["1"], stopped.given_up) == (1, {})
+
+
+def test_what_changed_and_cannot_be_read_any_more_keeps_its_manifest(world: World, run: Any, tmp_path: Path) -> None:
+    world.state = ("/home/x", 6, 2, 1)
+    world.refused_again = True
+    end(tmp_path, 1)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert (world.collected["1"], world.given_up) == (1, {})
+
+
+def test_an_end_with_both_its_files_is_dealt_with_once(world: World, run: Any, tmp_path: Path) -> None:
+    end(tmp_path, 1)
+    # As a service leaves them that is killed between them.
+    both = json.loads((tmp_path / "1.json").read_text()) | {"output_told": {"id": "1"}}
+    (tmp_path / "1.again.json").write_text(json.dumps(both))
+
+    run(lambda: is_empty(tmp_path))
+
+    assert list(tmp_path.iterdir()) == []
+    assert world.collected["1"] == 1
+
+
+def _raise(exc: Exception) -> Any:
+    raise exc
