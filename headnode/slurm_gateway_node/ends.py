@@ -15,7 +15,6 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,10 @@ from . import end_notes, job_end, output_event
 from .job_user import UnknownUserError
 from .reading import Item, ReadFile, ReadingError
 from .slurm_job import SlurmError
+from .workers import workers
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     from .collection import Collector, Plan
@@ -106,8 +106,7 @@ class Ends:
     def run(self, ending: threading.Event) -> None:
         """Work until `ending` is set."""
         looked_at = 0.0
-        planners = ThreadPoolExecutor(_PLANNERS, thread_name_prefix="plan")
-        with planners, ThreadPoolExecutor(_WORKERS, thread_name_prefix="collect") as pool:
+        with workers(_PLANNERS, "plan") as planners, workers(_WORKERS, "collect") as pool:
             while not ending.is_set():
                 self._one_is_done.clear()
                 if time.monotonic() - looked_at >= _PERIOD:

@@ -17,7 +17,6 @@ import math
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import job_user, output_files
 from .reading import FileRead, Item, ReadFile, ReadingError, ReadProblem
+from .workers import workers
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -127,7 +127,7 @@ class LiveOutput:
     def run(self, ending: Event) -> None:
         """Work until `ending` is set."""
         running: dict[Future[None], _Watch] = {}
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="live") as pool:
+        with workers(_WORKERS, "live") as pool:
             while not ending.is_set():
                 self._news.clear()
                 for future in [each for each in running if each.done()]:

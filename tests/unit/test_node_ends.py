@@ -275,5 +275,29 @@ def test_an_end_with_both_its_files_is_dealt_with_once(world: World, run: Any, t
     assert world.collected["1"] == 1
 
 
+def test_a_failure_waits_for_nothing_that_is_under_way(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hold.clear()
+    end(tmp_path, 1, "slow")
+    failures: list[BaseException | None] = []
+    service: Any = Ends(tmp_path, world, world, world)  # type: ignore[arg-type]
+
+    def run() -> None:
+        with pytest.raises(RuntimeError, match="unforeseen") as caught:
+            service.run(threading.Event())
+        failures.append(caught.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: world.busy["slow"] > 0)
+    monkeypatch.setattr(service, "_take_note", lambda: _raise(RuntimeError("unforeseen")))
+
+    thread.join(10)
+
+    assert (len(failures), world.busy["slow"]) == (1, 1)
+    world.hold.set()
+
+
 def _raise(exc: Exception) -> Any:
     raise exc

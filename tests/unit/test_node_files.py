@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -307,3 +310,40 @@ def test_settings_name_all_that_is_wrong_with_them() -> None:
     assert FilesSettings.from_environ(environ).shared == ("/home", "/shared")
     with pytest.raises(SettingsError, match="BUCKET, OUTPUT_MAX_FILES"):
         FilesSettings.from_environ(environ | {"BUCKET": "", "OUTPUT_MAX_FILES": "0"})
+
+
+# ---- the service -------------------------------------------------------------------------------------------------
+
+
+def test_a_part_that_fails_ends_the_service_whatever_another_has_under_way() -> None:
+    script = """
+import threading
+from slurm_gateway_node import files, logs
+from slurm_gateway_node.workers import workers
+
+def copies(ending):
+    with workers(1, "copy") as pool:
+        pool.submit(threading.Event().wait)
+        begun.set()
+
+def fails(ending):
+    with workers(1, "collect") as pool:
+        pool.submit(threading.Event().wait)
+        begun.wait()
+        raise RuntimeError("unforeseen")
+
+begun = threading.Event()
+logs.configure()
+files.FilesSettings.from_environ = lambda _: type("Settings", (), {"shared": ()})
+files._parts = lambda _: [copies, fails]
+raise SystemExit(files.main())
+"""
+    environ = {**os.environ, "PYTHONPATH": str(Path(job_end.__file__).parents[1])}
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert done.returncode == 1
+    assert "a part of the service has failed" in done.stderr
+    assert "RuntimeError: unforeseen" in done.stderr
