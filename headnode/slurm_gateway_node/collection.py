@@ -49,6 +49,8 @@ class Plan:
     problems: tuple[dict[str, Any], ...] = ()
     is_same: bool = False
     """Whether stderr goes where stdout goes."""
+    is_known: bool = True
+    """Whether Slurm still has the job; without it the plan may name less than the job left."""
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Collector:
                 problems.append({"path": path, "problem": "not-shared"})
         if end.has_started:
             self._plan_files(job, names, directory, items, problems)
-        return Plan(user, tuple(items), tuple(streams), tuple(problems), is_same)
+        return Plan(user, tuple(items), tuple(streams), tuple(problems), is_same, is_known=job is not None)
 
     def give_up(self, end: JobEnd, problem: str) -> dict[str, Any]:
         """Write a manifest of nothing, with the reason; return it."""

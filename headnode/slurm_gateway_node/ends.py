@@ -1,8 +1,12 @@
 """The ended jobs whose output is to be collected, from the spool directory, several at a time and each user in turn.
 
 A file stays in the spool until nothing is left to do for it, so that a service that is killed begins again where it
-was. A compute node may write what it holds back up to half a minute after its job ended: the files are looked at again
-then, and collected again if they differ.
+was; but a manifest that is there is never replaced by a poorer one (end_notes.py). A compute node may write what it
+holds back up to half a minute after its job ended: the files are looked at again then, and collected again if they
+differ.
+
+Slurm forgets a job and its script some minutes after its end. So it is asked what to collect as soon as an end is
+noted, however long the collection has to wait.
 """
 
 from __future__ import annotations
@@ -11,19 +15,19 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import job_end, output_event
+from . import end_notes, job_end, output_event
 from .job_user import UnknownUserError
 from .reading import Item, ReadFile, ReadingError
 from .slurm_job import SlurmError
+from .workers import workers
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     from .collection import Collector, Plan
@@ -36,6 +40,9 @@ _PERIOD = 0.3
 _WORKERS = 8
 # So that whoever's files come slowly holds up no other.
 _WORKERS_A_USER = 5
+# Each starts commands of Slurm's, which comes first on this machine.
+_PLANNERS = 4
+_PLANNERS_A_USER = 2
 # Seconds after a collection at which the files are looked at again; sooner where one was not there yet.
 _AGAIN = (10.0, 35.0)
 _AGAIN_MISSING = (1.5, 3.0, 6.0, 15.0, 35.0)
@@ -50,7 +57,11 @@ _OLDEST = 3 * 24 * 3600
 
 @dataclass
 class _Work:
-    """One file of the spool. `due` and `collected_at` are by the monotonic clock."""
+    """One file of the spool. `due` and `collected_at` are by the monotonic clock.
+
+    Once Slurm was asked there is a `plan`, or a `problem` by which nothing can be collected. `has_manifest` says that
+    it was collected, which may have been by a service before this one; `collected_at` is when this one did.
+    """
 
     file: Path
     end: JobEnd
@@ -58,8 +69,10 @@ class _Work:
     failures: int = 0
     failed_readings: int = 0
     plan: Plan | None = None
+    problem: str = ""
     states: set[tuple[str, int, int, int]] = field(default_factory=set)
     collected_at: float = 0.0
+    has_manifest: bool = False
     again: deque[float] = field(default_factory=deque)
     has_changed: bool = False
     untold: dict[str, Any] | None = None
@@ -72,6 +85,10 @@ class _Work:
         """Tell whether nothing is left to do."""
         return self.is_look() and not self.again
 
+    def is_planned(self) -> bool:
+        """Tell whether Slurm need not be asked any more."""
+        return self.plan is not None or bool(self.problem or self.collected_at)
+
 
 class Ends:
     """Works the spool off."""
@@ -83,12 +100,13 @@ class Ends:
         self._events = events
         self._work: dict[str, _Work] = {}
         self._running: list[tuple[list[_Work], Future[None]]] = []
+        self._planning: list[tuple[list[_Work], Future[None]]] = []
         self._one_is_done = threading.Event()
 
     def run(self, ending: threading.Event) -> None:
         """Work until `ending` is set."""
         looked_at = 0.0
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="collect") as pool:
+        with workers(_PLANNERS, "plan") as planners, workers(_WORKERS, "collect") as pool:
             while not ending.is_set():
                 self._one_is_done.clear()
                 if time.monotonic() - looked_at >= _PERIOD:
@@ -96,15 +114,18 @@ class Ends:
                     self._take_note()
                 self._reap()
                 self._start(pool)
+                self._start_plans(planners)
                 self._one_is_done.wait(_PERIOD)
 
     def _take_note(self) -> None:
         """Take note of new files."""
-        for file in sorted(self._spool.glob("*.json")):
-            if file.name in self._work or file.name.startswith("."):
+        for file in end_notes.files_of(self._spool):
+            name = end_notes.name_of(file)
+            if name in self._work:
                 continue
             try:
-                self._work[file.name] = _Work(file, job_end.read(file))
+                end, told = job_end.read(file), end_notes.told(file)
+                self._work[name] = _Work(file, end, has_manifest=told is not None, untold=told)
             except job_end.JobEndError as exc:
                 _logger.error("%s; it is put aside", exc)
                 file.rename(file.with_suffix(".bad"))
@@ -112,15 +133,19 @@ class Ends:
                 continue
 
     def _reap(self) -> None:
-        for works, future in [each for each in self._running if each[1].done()]:
-            self._running.remove((works, future))
-            error = future.exception()
-            for work in works:
-                if error is not None:
-                    self._failed(work, error)
-                if work.is_done():
-                    work.file.unlink(missing_ok=True)
-                    del self._work[work.file.name]
+        for under_way in (self._running, self._planning):
+            for each in [each for each in under_way if each[1].done()]:
+                under_way.remove(each)
+                self._end(*each)
+
+    def _end(self, works: list[_Work], future: Future[None]) -> None:
+        error = future.exception()
+        for work in works:
+            if error is not None:
+                self._failed(work, error)
+            if work.is_done():
+                end_notes.remove(work.file)
+                del self._work[end_notes.name_of(work.file)]
 
     def _failed(self, work: _Work, error: BaseException) -> None:
         work.failures += 1
@@ -138,7 +163,7 @@ class Ends:
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         now = time.monotonic()
-        taken = {work.file.name for works, _ in self._running for work in works}
+        taken = self._taken()
         busy = Counter(works[0].end.user for works, _ in self._running)
         due = [work for name, work in self._work.items() if work.due <= now and name not in taken]
         # Looking again waits for what may still be in time.
@@ -156,6 +181,30 @@ class Ends:
             future = pool.submit(self._look if work.is_look() else self._bring, works)
             self._running.append((works, future))
             future.add_done_callback(lambda _: self._one_is_done.set())
+
+    def _start_plans(self, pool: ThreadPoolExecutor) -> None:
+        """Ask Slurm about ends whose turn to be collected has not come."""
+        now = time.monotonic()
+        taken = self._taken()
+        busy = Counter(works[0].end.user for works, _ in self._planning)
+        for name, work in self._work.items():
+            if len(self._planning) >= _PLANNERS:
+                return
+            if work.is_planned() or work.due > now or name in taken or busy[work.end.user] >= _PLANNERS_A_USER:
+                continue
+            busy[work.end.user] += 1
+            future = pool.submit(self._plan, work)
+            self._planning.append(([work], future))
+            future.add_done_callback(lambda _: self._one_is_done.set())
+
+    def _taken(self) -> set[str]:
+        return {end_notes.name_of(work.file) for works, _ in (*self._running, *self._planning) for work in works}
+
+    def _plan(self, work: _Work) -> None:
+        try:
+            work.plan = self._collector.plan(work.end)
+        except UnknownUserError as exc:
+            work.problem = f"failed: {exc}"
 
     def _bring(self, works: list[_Work]) -> None:
         """Collect an end's output, unless only its event is left to be sent."""
@@ -193,25 +242,35 @@ class Ends:
             problem = "too-late"
         elif work.failed_readings >= _MOST_FAILED_READINGS:
             problem = "failed: the files could not be read"
-        plan = None
-        if not problem:
-            try:
-                plan = self._collector.plan(work.end)
-            except UnknownUserError as exc:
-                problem = f"failed: {exc}"
-        is_first = not work.collected_at
-        if plan is None:
-            manifest = self._collector.give_up(work.end, problem)
-            work.again = deque()
         else:
-            manifest, found = self._collector.collect(work.end, plan)
-            work.plan, work.states = plan, found.states
-            if is_first and plan.items:
+            if not work.is_planned():
+                self._plan(work)
+            problem = work.problem
+        is_first = not work.collected_at
+        if work.has_manifest and (problem or work.plan is None or (is_first and not work.plan.is_known)):
+            # The one that is there was made when more was known.
+            work.again.clear()
+        elif work.plan is None or problem:
+            self._note(work, self._collector.give_up(work.end, problem))
+            work.again.clear()
+        else:
+            manifest, found = self._collector.collect(work.end, work.plan)
+            self._note(work, manifest)
+            work.states = found.states
+            if is_first and work.plan.items:
                 work.again = deque(_AGAIN_MISSING if found.missing else _AGAIN)
         work.has_changed = False
-        work.untold = output_event.detail(manifest)
         if is_first:
             work.collected_at = time.monotonic()
+
+    def _note(self, work: _Work, manifest: dict[str, Any]) -> None:
+        """Take note of a manifest, on disk too: whoever comes after this service must not make it worse."""
+        work.untold = output_event.detail(manifest)
+        work.has_manifest = True
+        try:
+            work.file = end_notes.mark(work.file, work.untold)
+        except OSError as exc:
+            _logger.warning("that job %s was collected cannot be noted: %s", work.end.id, exc)
 
 
 def _set_due(work: _Work) -> None:

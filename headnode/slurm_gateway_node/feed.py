@@ -24,18 +24,44 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from .slurm_queue import QueuedState
+
 DATABASE = STATE_DIRECTORY / "feed" / "feed.db"
 _JOURNAL_PERIOD = 0.25
 _QUEUE_PERIOD = 2.0
 _LONGEST_PAUSE = 10.0
 _JOBS_AT_ONCE = 500
 _ACCOUNTS_PERIOD = 10.0
+# A slurmdbd that hangs takes a minute of the feed each time.
+_LONGEST_ACCOUNTS_PAUSE = 600.0
 # Seconds until the end of a job is told as UNKNOWN that is in the queue no more, where slurmdbd has no end of it.
 _GIVE_UP = {True: 300.0, False: 30.0}
+# And where slurmdbd does not answer at all, which may only be under repair.
+_GIVE_UP_UNACCOUNTED = 3600.0
 _FORGET_PERIOD = 3600.0
 _FORGET_AFTER = 24 * 3600.0
 
 _logger = logging.getLogger(__name__)
+
+
+class _Sight:
+    """What of Slurm can be seen or not; the log is told of it when that changes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.is_clear = True
+
+    def lose(self, exc: QueueError) -> None:
+        """Take note that there was no answer."""
+        if self.is_clear:
+            _logger.warning("%s cannot be seen: %s", self._name, exc)
+        self.is_clear = False
+
+    def regain(self) -> None:
+        """Take note of an answer."""
+        if not self.is_clear:
+            _logger.info("%s is seen again", self._name)
+        self.is_clear = True
 
 
 class Feed:
@@ -48,8 +74,10 @@ class Feed:
         self._journal = journal
         self._queue = queue
         self._next_accounts = 0.0
+        self._accounts_pause = _ACCOUNTS_PERIOD
         self._next_forget = 0.0
-        self._is_answered = True
+        self._sight_of_queue = _Sight("Slurm's queue")
+        self._sight_of_accounting = _Sight("Slurm's accounting")
         self.queue_seen_at = time.time()
 
     def read_journal(self) -> None:
@@ -60,23 +88,25 @@ class Feed:
                 return
             self._tracker.on_journal(entries, place)
 
-    def look_at_queue(self) -> bool:
-        """Look at the queue, and into slurmdbd for what is in it no more; return whether Slurm answered."""
+    def look_at_queue(self) -> float:
+        """Look at the queue; return for how many seconds it is then left alone."""
+        begin = time.monotonic()
         try:
-            self._look()
+            asked_at, states = self._queue.states()
         except QueueError as exc:
-            if self._is_answered:
-                _logger.warning("Slurm's queue cannot be seen: %s", exc)
-            self._is_answered = False
-            return False
-        if not self._is_answered:
-            _logger.info("Slurm's queue is seen again")
-        self._is_answered = True
-        self.queue_seen_at = time.time()
-        return True
+            self._sight_of_queue.lose(exc)
+            # It costs slurmctld next to nothing, and that it is back is seen soon.
+            return _QUEUE_PERIOD
+        try:
+            self._take_states(asked_at, states)
+        except QueueError as exc:
+            self._sight_of_queue.lose(exc)
+        else:
+            self._sight_of_queue.regain()
+            self.queue_seen_at = time.time()
+        return pause(time.monotonic() - begin)
 
-    def _look(self) -> None:
-        asked_at, states = self._queue.states()
+    def _take_states(self, asked_at: float, states: list[QueuedState]) -> None:
         # What ended before the queue was asked is in the journal by now.
         self.read_journal()
         for numbers in chunks(self._tracker.on_states(asked_at, states), _JOBS_AT_ONCE):
@@ -84,13 +114,26 @@ class Feed:
             self._tracker.on_jobs(jobs_asked_at, found)
             self.read_journal()
         self._tracker.shown(states)
-        self._look_for_missing()
 
-    def _look_for_missing(self) -> None:
-        missing = self._tracker.missing(2 * JOURNAL_GRACE)
-        if not missing or time.monotonic() < self._next_accounts:
+    def look_for_missing(self) -> None:
+        """Look into slurmdbd for what is in the queue no more, some time after a look there and seldom if it hangs."""
+        if not self._sight_of_queue.is_clear or time.monotonic() < self._next_accounts:
             return
-        self._next_accounts = time.monotonic() + _ACCOUNTS_PERIOD
+        missing = self._tracker.missing(2 * JOURNAL_GRACE)
+        if not missing:
+            return
+        try:
+            self._settle(missing)
+        except QueueError as exc:
+            self._sight_of_accounting.lose(exc)
+            self._accounts_pause = min(4 * self._accounts_pause, _LONGEST_ACCOUNTS_PAUSE)
+            self._tracker.on_accounts(self._tracker.missing(_GIVE_UP_UNACCOUNTED), [], last_chance=True)
+        else:
+            self._sight_of_accounting.regain()
+            self._accounts_pause = _ACCOUNTS_PERIOD
+        self._next_accounts = time.monotonic() + self._accounts_pause
+
+    def _settle(self, missing: Mapping[str, int]) -> None:
         late = self._tracker.missing(_GIVE_UP[self._settings.accounting])
         for numbers in chunks(missing.values()):
             accounts = self._queue.accounts(numbers) if self._settings.accounting else []
@@ -151,10 +194,9 @@ def _run(feed: Feed, sender: Sender, heart: Heart, ending: threading.Event) -> N
     while not ending.is_set():
         feed.read_journal()
         if time.monotonic() >= next_look:
-            begin = time.monotonic()
-            is_answered = feed.look_at_queue()
-            now = time.monotonic()
-            next_look = now + (pause(now - begin) if is_answered else _QUEUE_PERIOD)
+            left_alone = feed.look_at_queue()
+            next_look = time.monotonic() + left_alone
+            feed.look_for_missing()
         feed.forget()
         heart.lag = feed.lag()
         sender.wake()

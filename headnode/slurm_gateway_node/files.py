@@ -32,22 +32,21 @@ _logger = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Run until SIGTERM; return the exit status, 1 when a part of the service has failed."""
+    """Run until SIGTERM; return the exit status."""
     logs.configure()
     try:
         settings = FilesSettings.from_environ(os.environ)
     except SettingsError as exc:
         _logger.error("%s", exc)
         return 1
-    ending, failed = threading.Event(), threading.Event()
+    ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     _logger.info("shared directories: %s", " ".join(settings.shared) or "none")
     for part in _parts(settings):
-        # A part that nobody foresaw the end of takes the service along: systemd starts it anew.
-        threading.Thread(target=_run, args=(part, ending, failed), daemon=True).start()
+        threading.Thread(target=_run, args=(part, ending), daemon=True).start()
     while not ending.wait(1.0):
         pass
-    return int(failed.is_set())
+    return 0
 
 
 def _parts(settings: FilesSettings) -> list[Callable[[Event], None]]:
@@ -71,13 +70,15 @@ def _parts(settings: FilesSettings) -> list[Callable[[Event], None]]:
     ]
 
 
-def _run(part: Callable[[Event], None], ending: Event, failed: Event) -> None:
+def _run(part: Callable[[Event], None], ending: Event) -> None:
+    """Do a part's work. One that nobody foresaw the end of takes the service along: systemd starts it anew."""
     try:
         part(ending)
-    except Exception:
+    except BaseException:
         _logger.exception("a part of the service has failed")
-        failed.set()
-        ending.set()
+        logging.shutdown()
+        # At once: an exit waits for all that other parts have under way, and a copy may take hours.
+        os._exit(1)
 
 
 if __name__ == "__main__":

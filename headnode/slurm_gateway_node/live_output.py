@@ -5,15 +5,18 @@
 
 A reader's order names an offset. For a minute the bytes that follow it are kept up to date; who reads on orders again.
 The blocks lie at fixed places, so whoever knows an offset knows its block, and a block that grew is written again.
+
+Each stream has its own turn, and waits for no other's: a file may come slowly, and its user may see to it that it does.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +24,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import job_user, output_files
 from .reading import FileRead, Item, ReadFile, ReadingError, ReadProblem
+from .workers import workers
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from threading import Event
 
     from botocore.client import BaseClient
@@ -46,22 +51,28 @@ _MOST_WATCHED = 64
 # So that nobody's many jobs keep the others' from being watched.
 _MOST_WATCHED_A_USER = 16
 _MOST_READERS = 8
-_WORKERS = 4
+_WORKERS = 8
+# So that whoever's files come slowly makes nobody else's old.
+_WORKERS_A_USER = 2
 
 PATIENCE = 5.0
-"""Seconds without a byte after which a file is given up: the others' readers wait."""
+"""Seconds without a byte after which a file is given up: its user's other ones wait."""
 LONGEST = 20.0
 """Seconds after which it is given up although bytes come."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Watch:
-    """One stream of one job. `readers` are the blocks that readers begin at, each with when it was last asked for."""
+    """One stream of one job. `readers` are the blocks that readers begin at, each with when it was last asked for.
+
+    `due` (monotonic clock) is when it is to be looked at next.
+    """
 
     key: str
     user: JobUser
     path: str
     readers: dict[int, float] = field(default_factory=dict)
+    due: float = math.inf
     size: int = 0
     blocks: dict[int, int] = field(default_factory=dict)
     """The length of each block that is there."""
@@ -91,7 +102,7 @@ class LiveOutput:
         self._bandwidth = bandwidth
         self._watches: dict[str, _Watch] = {}
         self._lock = threading.Lock()
-        self._ordered = threading.Event()
+        self._news = threading.Event()
 
     def watch(self, order: WatchOrder) -> None:
         """Begin to watch a stream, or go on; nothing is to do for a job that does not run. SlurmError."""
@@ -109,16 +120,53 @@ class LiveOutput:
             watch.readers[order.offset // BLOCK] = time.monotonic()
             while len(watch.readers) > _MOST_READERS:
                 del watch.readers[min(watch.readers, key=watch.readers.__getitem__)]
-        self._ordered.set()
+            # A new order is answered at once.
+            watch.due = min(watch.due, time.monotonic())
+        self._news.set()
 
     def run(self, ending: Event) -> None:
         """Work until `ending` is set."""
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="live") as pool:
+        running: dict[Future[None], _Watch] = {}
+        with workers(_WORKERS, "live") as pool:
             while not ending.is_set():
-                self._ordered.clear()
-                list(pool.map(self._keep_up, self._current()))
-                # A new order is answered at once.
-                self._ordered.wait(_PERIOD if self._watches else 1.0)
+                self._news.clear()
+                for future in [each for each in running if each.done()]:
+                    del running[future]
+                    # What nobody foresaw ends the service.
+                    future.result()
+                now = time.monotonic()
+                for watch in self._take_turns(now, list(running.values())):
+                    future = pool.submit(self._keep_up, watch)
+                    running[future] = watch
+                    future.add_done_callback(lambda _: self._news.set())
+                self._news.wait(self._pause(now))
+
+    def _take_turns(self, now: float, running: list[_Watch]) -> list[_Watch]:
+        """Return those to be looked at now: the longest due ones for which there is room, and few of one user."""
+        busy = Counter(watch.user.name for watch in running)
+        turns: list[_Watch] = []
+        with self._lock:
+            self._forget(now, running)
+            for watch in sorted(self._watches.values(), key=lambda each: each.due):
+                if watch.due > now or len(running) + len(turns) >= _WORKERS:
+                    break
+                if watch not in running and busy[watch.user.name] < _WORKERS_A_USER:
+                    busy[watch.user.name] += 1
+                    watch.due = now + _PERIOD
+                    turns.append(watch)
+        return turns
+
+    def _forget(self, now: float, running: list[_Watch]) -> None:
+        """Forget what nobody has asked for in the last minute."""
+        for key, watch in list(self._watches.items()):
+            watch.readers = {first: asked for first, asked in watch.readers.items() if asked > now - _SECONDS}
+            if not watch.readers and watch not in running:
+                del self._watches[key]
+
+    def _pause(self, now: float) -> float:
+        """Return for how long nothing becomes due, at most a second; what is due already waits for one that ends."""
+        with self._lock:
+            return min([1.0, *(watch.due - now for watch in self._watches.values() if watch.due > now)])
 
     def _is_full(self, user: str) -> bool:
         own = sum(watch.user.name == user for watch in self._watches.values())
@@ -136,16 +184,6 @@ class LiveOutput:
             _logger.warning("the output of job %s cannot be watched: %s", order.job_id, exc)
             return None
         return _Watch(key, user, output_files.absolute(path, job.working_directory))
-
-    def _current(self) -> list[_Watch]:
-        """Forget what nobody has asked for in the last minute; return the rest."""
-        oldest = time.monotonic() - _SECONDS
-        with self._lock:
-            for key, watch in list(self._watches.items()):
-                watch.readers = {first: asked for first, asked in watch.readers.items() if asked > oldest}
-                if not watch.readers:
-                    del self._watches[key]
-            return list(self._watches.values())
 
     def _keep_up(self, watch: _Watch) -> None:
         problem = ""

@@ -11,7 +11,6 @@ import logging
 import re
 import time
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import BoundedSemaphore, Lock
@@ -20,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Callable, Union
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .slurm_job import JOB_ID
+from .workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import ThreadPoolExecutor
     from threading import Event
 
     from botocore.client import BaseClient
@@ -133,9 +134,7 @@ class Orders:
 
     def run(self, ending: Event) -> None:
         """Work until `ending` is set."""
-        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="order")
-        copies = ThreadPoolExecutor(_COPIES, thread_name_prefix="copy")
-        with pool, copies:
+        with workers(_WORKERS, "order") as pool, workers(_COPIES, "copy") as copies:
             try:
                 self._run(ending, pool, copies)
             finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _MOST = 4_000_001  # Slurm's own bound of an array (MaxArraySize)
 
@@ -24,11 +24,29 @@ def parse(text: str) -> set[int]:
 
 
 def text(tasks: Iterable[int]) -> str:
-    """Return the tasks as a list, as short as it can be."""
-    pieces: list[list[int]] = []
-    for task in sorted(set(tasks)):
-        if pieces and pieces[-1][1] == task - 1:
-            pieces[-1][1] = task
+    """Return the tasks as a list, every second or tenth one as "0-100:10": that may be as many as an array has."""
+    numbers = sorted(set(tasks))
+    pieces: list[str] = []
+    begin = 0
+    while begin < len(numbers):
+        end = _end_of_steps(numbers, begin)
+        first, last = numbers[begin], numbers[end - 1]
+        step = numbers[begin + 1] - first if end - begin > 1 else 1
+        if step == 1:
+            pieces.append(str(first) if first == last else f"{first}-{last}")
+        elif end - begin > 2:
+            pieces.append(f"{first}-{last}:{step}")
         else:
-            pieces.append([task, task])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in pieces)
+            # The second of two may begin a longer piece.
+            pieces.append(str(first))
+            end = begin + 1
+        begin = end
+    return ",".join(pieces)
+
+
+def _end_of_steps(numbers: Sequence[int], begin: int) -> int:
+    """Return the place after the last number that is as far from the one before as the second from the first."""
+    end = begin + 1
+    while end < len(numbers) and numbers[end] - numbers[end - 1] == numbers[begin + 1] - numbers[begin]:
+        end += 1
+    return end

@@ -18,7 +18,7 @@ from .jobs import ACTIVE, Part
 from .store import PartRow, WholeRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .slurm_queue import Accounted, QueuedState
     from .store import Store
@@ -69,8 +69,10 @@ class Tracker:
         }  # fmt: skip
         self._wholes = {row.base for row in store.wholes() if not row.final}
         self._rests: dict[int, tuple[str, str]] = {}
+        self._rests_asked: dict[int, tuple[str, str]] = {}
         self._leftover: dict[int, float] = {}
         self._touched: set[int] = set()
+        self._touched_asked: set[int] = set()
 
     # ---- the journal -----------------------------------------------------------------------------------------------
 
@@ -119,10 +121,15 @@ class Tracker:
 
     # ---- the queue -------------------------------------------------------------------------------------------------
 
-    def on_states(self, asked_at: float, states: Iterable[QueuedState]) -> set[int]:
+    def on_states(self, asked_at: float, states: Sequence[QueuedState]) -> set[int]:
         """Take the states of all jobs, as they were at a time; return the numbers of those to be asked about."""
         now = self._now()
-        wanted, self._touched = self._touched, set()
+        # What a look before this one noticed and was not told is asked about again; `shown` ends that.
+        self._touched_asked |= self._touched
+        self._touched = set()
+        # Slurm answers nothing at all when it is asked for a job alone that it has no more.
+        self._touched_asked &= {queued.number for queued in states}
+        wanted = set(self._touched_asked)
         present: set[str] = set()
         rests: dict[int, tuple[str, str]] = {}
         for queued in states:
@@ -135,7 +142,7 @@ class Tracker:
             present.add(queued.id)
             if self._is_news(queued, asked_at, now):
                 wanted.add(queued.number)
-        self._rests = rests
+        self._rests_asked = rests
         self._look_for_missing(present, now)
         self._close_wholes(rests, asked_at)
         return wanted
@@ -330,7 +337,9 @@ class Tracker:
             seen.shown = ""
 
     def shown(self, states: Iterable[QueuedState]) -> None:
-        """Remember the states that were asked about and dealt with."""
+        """Remember what was asked about and dealt with, the jobs with these states among it."""
+        self._rests = self._rests_asked
+        self._touched_asked = set()
         for queued in states:
             seen = self._seen.get(queued.id)
             if seen is not None and seen.told_at and seen.final == (queued.state in _ENDED):

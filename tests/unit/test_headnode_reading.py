@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,22 @@ def test_output_path_of_a_job_and_of_an_array_as_a_whole() -> None:
 @pytest.mark.parametrize(("text", "tasks"), [("1-3,7", {1, 2, 3, 7}), ("0-10:5", {0, 5, 10}), ("", set())])
 def test_lists_of_tasks_are_read_and_written(text: str, tasks: set[int]) -> None:
     assert task_lists.parse(text) == task_lists.parse(task_lists.text(tasks)) == tasks
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text"),
+    [
+        (range(0, 100_001, 2), "0-100000:2"),
+        ((1, 2, 3, 7), "1-3,7"),
+        ((1, 2, 5, 8, 9, 10), "1-2,5,8-10"),
+        ((0, 10, 20, 21, 22, 30), "0-20:10,21-22,30"),
+        ((4, 6), "4,6"),
+        ((), ""),
+    ],
+)
+def test_lists_of_tasks_are_written_as_short_as_slurm_does(tasks: Iterable[int], text: str) -> None:
+    assert task_lists.text(tasks) == text
+    assert task_lists.parse(text) == set(tasks)
 
 
 @pytest.mark.parametrize(

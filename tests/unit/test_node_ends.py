@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ class World:
     """In place of Slurm, S3, the bus and the file system: what happened, and what shall go wrong."""
 
     def __init__(self) -> None:
+        self.planned: Counter[str] = Counter()
         self.collected: Counter[str] = Counter()
         self.given_up: dict[str, str] = {}
         self.told: list[str] = []
         self.failures: dict[str, list[Exception]] = {}
         self.looks = 0
+        self.forgotten = False
+        self.refused_again = False
         self.state = STATE
         self.hold = threading.Event()
         self.hold.set()
@@ -39,10 +43,15 @@ class World:
     def plan(self, end: JobEnd) -> Plan:
         if end.user == "nobody":
             raise UnknownUserError("there is no user 'nobody' on this head node")
-        return Plan(JobUser(end.user, 1001, 1001, ()), (Item(path="/home/x", limit=9),), ("stdout",))
+        self.planned[end.id] += 1
+        return self.plan_of(end)
+
+    def plan_of(self, end: JobEnd) -> Plan:
+        user, items = JobUser(end.user, 1001, 1001, ()), (Item(path="/home/x", limit=9),)
+        return Plan(user, items, ("stdout",), is_known=not self.forgotten)
 
     def collect(self, end: JobEnd, plan: Plan) -> tuple[dict[str, Any], Found]:
-        assert plan == self.plan(end)
+        assert plan == self.plan_of(end)
         self.busy[end.user] += 1
         self.busiest[end.user] = max(self.busiest[end.user], self.busy[end.user])
         if end.user == "slow":
@@ -50,6 +59,8 @@ class World:
         self.busy[end.user] -= 1
         if self.failures.get(end.id):
             raise self.failures[end.id].pop(0)
+        if self.refused_again and self.collected[end.id]:
+            raise ReadingError("killed")
         self.collected[end.id] += 1
         return self.manifest(end), Found(states={STATE if self.collected[end.id] == 1 else self.state})
 
@@ -80,23 +91,32 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def service(world: World, spool: Path) -> Iterator[None]:
+    """Run the service until the end of the block."""
+    ending = threading.Event()
+    ends: Any = Ends(spool, world, world, world)  # type: ignore[arg-type]
+    thread = threading.Thread(target=ends.run, args=(ending,))
+    thread.start()
+    try:
+        yield
+    finally:
+        world.hold.set()
+        ending.set()
+        thread.join()
+
+
 @pytest.fixture
 def run(world: World, tmp_path: Path) -> Iterator[Callable[[Callable[[], bool]], None]]:
-    ending = threading.Event()
-    service: Any = Ends(tmp_path, world, world, world)  # type: ignore[arg-type]
-    thread = threading.Thread(target=service.run, args=(ending,))
-    thread.start()
-
-    def until(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    yield until
-    world.hold.set()
-    ending.set()
-    thread.join()
+    with service(world, tmp_path):
+        yield until
 
 
 def end(spool: Path, job_id: int, user: str = "alice", ended_at: float | None = None) -> None:
@@ -125,6 +145,8 @@ def test_what_changed_afterwards_is_collected_and_told_again(world: World, run: 
     run(lambda: is_empty(tmp_path))
 
     assert (world.collected["1"], world.told) == (2, ["1", "1"])
+    # Slurm may have forgotten the job by then.
+    assert world.planned["1"] == 1
 
 
 def test_what_fails_is_tried_again_and_stays_in_the_spool(world: World, run: Any, tmp_path: Path) -> None:
@@ -166,9 +188,116 @@ def test_a_user_whose_files_come_slowly_holds_up_no_other(world: World, run: Any
     run(lambda: is_empty(tmp_path))
 
 
+def test_slurm_is_asked_about_ends_that_wait_for_their_turn(world: World, run: Any, tmp_path: Path) -> None:
+    world.hold.clear()
+    for job_id in range(1, 20):
+        end(tmp_path, job_id, "slow")
+
+    run(lambda: len(world.planned) == 19)
+
+    assert world.collected.total() == 0
+    world.hold.set()
+    run(lambda: is_empty(tmp_path))
+    assert set(world.planned.values()) == set(world.collected.values()) == {1}
+
+
 def test_a_file_that_tells_of_no_end_is_put_aside(world: World, run: Any, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
 
     run(lambda: is_empty(tmp_path))
 
     assert [each.name for each in tmp_path.iterdir()] == ["x.bad"]
+
+
+@pytest.fixture
+def stopped(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A service that stopped between the collection of an end and its last look at the files."""
+    monkeypatch.setattr(ends_module, "_AGAIN", (60.0,))
+    end(tmp_path, 1)
+    with service(world, tmp_path):
+        until(lambda: world.told == ["1"])
+    assert not is_empty(tmp_path)
+    monkeypatch.setattr(ends_module, "_AGAIN", (0.05,))
+    return world
+
+
+def test_what_slurm_has_forgotten_meanwhile_is_not_collected_again(stopped: World, tmp_path: Path) -> None:
+    stopped.forgotten = True
+
+    with service(stopped, tmp_path):
+        until(lambda: is_empty(tmp_path))
+
+    # That it was told cannot be known.
+    assert (stopped.collected["1"], stopped.told, stopped.given_up) == (1, ["1", "1"], {})
+
+
+def test_what_slurm_still_knows_is_collected_again_after_a_restart(stopped: World, tmp_path: Path) -> None:
+    with service(stopped, tmp_path):
+        until(lambda: is_empty(tmp_path))
+
+    assert stopped.collected["1"] == 2
+
+
+@pytest.mark.parametrize("reason", ["too-late", "user"])
+def test_what_was_collected_is_never_given_up(
+    stopped: World, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reason == "too-late":
+        monkeypatch.setattr(ends_module, "_OLDEST", -1)
+    else:
+        monkeypatch.setattr(stopped, "plan", lambda _: _raise(UnknownUserError("gone")))
+
+    with service(stopped, tmp_path):
+        until(lambda: is_empty(tmp_path))
+
+    assert (stopped.collected["1"], stopped.given_up) == (1, {})
+
+
+def test_what_changed_and_cannot_be_read_any_more_keeps_its_manifest(world: World, run: Any, tmp_path: Path) -> None:
+    world.state = ("/home/x", 6, 2, 1)
+    world.refused_again = True
+    end(tmp_path, 1)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert (world.collected["1"], world.given_up) == (1, {})
+
+
+def test_an_end_with_both_its_files_is_dealt_with_once(world: World, run: Any, tmp_path: Path) -> None:
+    end(tmp_path, 1)
+    # As a service leaves them that is killed between them.
+    both = json.loads((tmp_path / "1.json").read_text()) | {"output_told": {"id": "1"}}
+    (tmp_path / "1.again.json").write_text(json.dumps(both))
+
+    run(lambda: is_empty(tmp_path))
+
+    assert list(tmp_path.iterdir()) == []
+    assert world.collected["1"] == 1
+
+
+def test_a_failure_waits_for_nothing_that_is_under_way(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hold.clear()
+    end(tmp_path, 1, "slow")
+    failures: list[BaseException | None] = []
+    service: Any = Ends(tmp_path, world, world, world)  # type: ignore[arg-type]
+
+    def run() -> None:
+        with pytest.raises(RuntimeError, match="unforeseen") as caught:
+            service.run(threading.Event())
+        failures.append(caught.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: world.busy["slow"] > 0)
+    monkeypatch.setattr(service, "_take_note", lambda: _raise(RuntimeError("unforeseen")))
+
+    thread.join(10)
+
+    assert (len(failures), world.busy["slow"]) == (1, 1)
+    world.hold.set()
+
+
+def _raise(exc: Exception) -> Any:
+    raise exc

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from slurm_gateway_node import job_end, orders, output_event, output_files, slurm_job
+from slurm_gateway_node import job_end, job_user, orders, output_event, output_files, slurm_job
+from slurm_gateway_node.collection import Collector
 from slurm_gateway_node.files_settings import FilesSettings
+from slurm_gateway_node.job_user import JobUser
 from slurm_gateway_node.output_files import Names
 from slurm_gateway_node.settings import SettingsError
 
@@ -240,6 +246,35 @@ def test_a_file_that_tells_of_no_end_is_known(tmp_path: Path, text: str) -> None
         job_end.read(tmp_path / "x.json")
 
 
+class Slurm:
+    """Knows one job, or none."""
+
+    def __init__(self, job: slurm_job.SlurmJob | None) -> None:
+        self.job = job
+
+    def find(self, _job_id: str) -> slurm_job.SlurmJob | None:
+        return self.job
+
+    def batch_script(self, _number: int) -> bytes:
+        return b"#!/bin/sh\n#GATEWAY output=a\n"
+
+
+@pytest.mark.parametrize(("job", "patterns"), [(record(), ["/home/alice/a"]), (None, [])])
+def test_a_plan_says_whether_slurm_still_has_the_job(
+    monkeypatch: pytest.MonkeyPatch, job: dict[str, Any] | None, patterns: list[str]
+) -> None:
+    monkeypatch.setattr(job_user, "find", lambda name: JobUser(name, 1001, 1001, ()))
+    slurm = Slurm(slurm_job.job_of(job) if job else None)
+    settings = SimpleNamespace(shared=("/home",), output_bytes=9)
+    detail = {"id": "15", "cluster": "c", "user": "alice", "submitted": 1795250007, "start_time": 1, "end_time": 2,
+              "stdout": "/home/alice/slurm-15.out"}  # fmt: skip
+
+    plan = Collector(*cast("Any", (settings, slurm, None, None, None))).plan(job_end.of_detail(detail))
+
+    assert (plan.is_known, plan.streams) == (job is not None, ("stdout",))
+    assert [item.pattern for item in plan.items if item.pattern] == patterns
+
+
 # ---- what is told ------------------------------------------------------------------------------------------------
 
 
@@ -275,3 +310,40 @@ def test_settings_name_all_that_is_wrong_with_them() -> None:
     assert FilesSettings.from_environ(environ).shared == ("/home", "/shared")
     with pytest.raises(SettingsError, match="BUCKET, OUTPUT_MAX_FILES"):
         FilesSettings.from_environ(environ | {"BUCKET": "", "OUTPUT_MAX_FILES": "0"})
+
+
+# ---- the service -------------------------------------------------------------------------------------------------
+
+
+def test_a_part_that_fails_ends_the_service_whatever_another_has_under_way() -> None:
+    script = """
+import threading
+from slurm_gateway_node import files, logs
+from slurm_gateway_node.workers import workers
+
+def copies(ending):
+    with workers(1, "copy") as pool:
+        pool.submit(threading.Event().wait)
+        begun.set()
+
+def fails(ending):
+    with workers(1, "collect") as pool:
+        pool.submit(threading.Event().wait)
+        begun.wait()
+        raise RuntimeError("unforeseen")
+
+begun = threading.Event()
+logs.configure()
+files.FilesSettings.from_environ = lambda _: type("Settings", (), {"shared": ()})
+files._parts = lambda _: [copies, fails]
+raise SystemExit(files.main())
+"""
+    environ = {**os.environ, "PYTHONPATH": str(Path(job_end.__file__).parents[1])}
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert done.returncode == 1
+    assert "a part of the service has failed" in done.stderr
+    assert "RuntimeError: unforeseen" in done.stderr

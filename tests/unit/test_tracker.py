@@ -135,6 +135,36 @@ def test_what_has_not_changed_is_not_asked_about_again(world: World) -> None:
     assert world.look("5|PENDING|5") == set()
 
 
+def test_an_array_is_asked_about_until_slurm_has_answered(world: World) -> None:
+    lines = "9_[1-3]|PENDING|9"
+
+    assert world.tracker.on_states(world.clock, list(parse_states(lines))) == {9}
+
+    assert world.look(lines, record(9, array_job_id=9, array_task_string="1-3")) == {9}
+    assert world.look(lines) == set()
+    assert world.changes() == [("9", "submitted", "PENDING")]
+
+
+def test_a_requeued_job_is_asked_about_until_slurm_has_answered(world: World) -> None:
+    world.look("5|RUNNING|5", record(5, "RUNNING"))
+    world.journal(end(5, "PENDING", job_state=0x400))
+    world.told()
+
+    assert world.tracker.on_states(world.clock + 2, [QueuedState("5", 5, 5, "RUNNING")]) == {5}
+    again = record(5, "RUNNING", start_time=SUBMITTED + 4, restart_cnt=1)
+
+    assert world.look("5|RUNNING|5", again) == {5}
+    assert world.look("5|RUNNING|5") == set()
+    assert [each["restarts"] for each in world.told()] == [1]
+
+
+def test_a_requeued_job_that_is_gone_is_not_asked_about(world: World) -> None:
+    world.look("5|RUNNING|5", record(5, "RUNNING"))
+    world.journal(end(5, "PENDING", job_state=0x400))
+
+    assert world.look("") == set()
+
+
 def test_a_restart_tells_nothing_twice_and_what_was_not_told(world: World) -> None:
     world.look("5|PENDING|5", record(5))
     world.told()
