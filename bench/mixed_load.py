@@ -24,12 +24,13 @@ from bench.fault_list import slurmrestd_pid
 from bench.memory_limit import MemoryLimit
 from local import cluster
 from local.address import LISTS_PORT, SLURMRESTD_PORT, url
-from local.token import mint
+from local.token import TokenError, mint
 
 SCRIPT = "#!/bin/sh\n#SBATCH --hold --output=/dev/null\ntrue\n"
 _WANTED = {"200", "201", "409", "429", "503"}
 _THROTTLED = {"message": "Service Unavailable"}
 _SETTLE = 180.0
+_TOLD = 1200.0
 _LISTERS = 4
 
 
@@ -78,7 +79,7 @@ def run(*, clients: int, seconds: float, listed_jobs: int, seed: int = 1) -> Loa
     api = stack_environment()["API"]
     name = f"mixed-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     many = f"many-{name}"
-    _seed_jobs(many, listed_jobs)
+    _seed_jobs(api, many, listed_jobs)
     over = threading.Event()
     dice = random.Random(seed)
     token, bob = mint("alice"), mint("bob")
@@ -176,7 +177,7 @@ def status_of(what: str, answer: httpx.Response) -> str:
 def _settle(api: str, load: Load, name: str) -> None:
     """Send every submit without an answer again, as a client does that was told to come back."""
     deadline = time.monotonic() + _SETTLE
-    token = mint("alice")
+    token = _mint(deadline)
     with httpx.Client(base_url=api, timeout=35, trust_env=False) as http:
         for key in [key for key, job in load.keys.items() if not job]:
             while not load.keys[key] and time.monotonic() < deadline:
@@ -185,8 +186,22 @@ def _settle(api: str, load: Load, name: str) -> None:
                     time.sleep(0.5)
 
 
-def _seed_jobs(name: str, count: int) -> None:
-    """Give bob many held jobs, straight by slurmrestd."""
+def _mint(deadline: float, user: str = "alice") -> str:
+    """Give a user's token, which under such a load may take some tries."""
+    while True:
+        try:
+            return mint(user)
+        except TokenError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def _seed_jobs(api: str, name: str, count: int) -> None:
+    """Give bob many held jobs, straight by slurmrestd, and wait until the head node's feed has told of the last.
+
+    To take in so much news at once is not what is measured, and keeps the emulator of AWS busy for minutes.
+    """
     job = {
         "name": name, "partition": "queue1", "hold": True, "current_working_directory": "/tmp",
         "environment": ["PATH=/usr/bin:/bin"], "script": "#!/bin/sh\ntrue\n",
@@ -194,8 +209,19 @@ def _seed_jobs(name: str, count: int) -> None:
     headers = {"X-SLURM-USER-NAME": "bob", "X-SLURM-USER-TOKEN": mint("bob")}
     with httpx.Client(base_url=url(SLURMRESTD_PORT), headers=headers, timeout=60, trust_env=False) as http:
 
-        def submit(_: int) -> None:
-            http.post(f"/slurm/{VERSION}/job/submit", json={"job": job}).raise_for_status()
+        def submit(_: int) -> int:
+            answer = http.post(f"/slurm/{VERSION}/job/submit", json={"job": job}).raise_for_status()
+            return int(answer.json()["job_id"])
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(submit, range(count)))
+            newest = str(max(pool.map(submit, range(count))))
+    deadline = time.monotonic() + _TOLD
+    with httpx.Client(base_url=api, timeout=35, trust_env=False) as http:
+        while True:
+            headers = {"X-SLURM-USER-NAME": "bob", "X-SLURM-USER-TOKEN": _mint(deadline, "bob")}
+            answer = http.get("/jobs?limit=100", headers=headers)
+            if answer.is_success and newest in {each["id"] for each in answer.json()["jobs"]}:
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"waited {_TOLD:.0f} s for the feed to tell of job {newest}")
+            time.sleep(min(5.0, count / 100))
