@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local import aws_emulator, cluster, principals, rootfs, stacks
+from local import aws_emulator, cluster, principals, rootfs, stack, stacks
 from local.address import CHECKOUT, address
-from local.rootfs import CANARY_USER
 from local.slurm_configuration import HEAD_NODE_MARK
 
 if TYPE_CHECKING:
@@ -76,16 +75,8 @@ def replaced() -> Iterator[Moment]:
         cluster.start(release)
         cluster.wait_ready()
         answered.at = time.monotonic()
-        cluster.configure(
-            keys_parameter=requirements["KeysParameterName"],
-            target_group_arn=requirements["TargetGroupArn"],
-            lists_target_group_arn=requirements["ListsTargetGroupArn"],
-            environment=stacks.head_node_environment(requirements),
-            instance_id=made["Instances"][0]["InstanceId"],
-            arguments=(
-                "--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER,
-                "--listen-address", new_address(),
-            ),
+        stack.configure_head_node(
+            requirements, made["Instances"][0]["InstanceId"], "--listen-address", new_address()
         )  # fmt: skip
         took = time.monotonic() - answered.at
         print(f"    configured {took:.1f} s after slurmctld answered, at {new_address()}", flush=True)

@@ -148,7 +148,7 @@ def _submit(kinds: list[Kind]) -> list[tuple[str, Kind]]:
             options = [option.removeprefix("--").partition("=") for option in (*common, *kind.options)]
             key = {"Idempotency-Key": uuid.uuid4().hex}
             script = f"#!/bin/bash\n{kind.body}\n"
-            given = [(name, value) for name, _, value in options]
+            given: list[tuple[str, str | int | float | bool | None]] = [(name, value) for name, _, value in options]
             # A machine that is busy answers 5xx or 409 now and then: the key makes it one job all the same.
             for _ in range(20):
                 answer = http.post("/jobs", params=given, content=script, headers=key)

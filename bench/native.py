@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench.clients import alice_token, median_line, milliseconds, sides, stack_environment
 
 ROUNDS = 200
@@ -21,7 +23,7 @@ def main() -> None:
     submits: dict[str, list[float]] = {"gateway": [], "slurmrestd": []}
     for _ in range(ROUNDS):
         for side in (gateway, slurmrestd):
-            reads[side.name].append(milliseconds(lambda side=side: side.read(job_id)))
+            reads[side.name].append(milliseconds(partial(side.read, job_id)))
             submits[side.name].append(milliseconds(side.submit))
     print(f"Native path, {ROUNDS} rounds, medians (the local gateway; AWS's own adds its own time)")
     print(f"{'':<28} {'gateway':>12} {'slurmrestd':>12}   ratio   difference")

@@ -51,20 +51,7 @@ def up(release: str, parameters: Mapping[str, str]) -> None:
         api = stacks.deploy_api(parameters)
         _say("head node: headnode/configure.sh")
         cluster.wait_ready()
-        cluster.configure(
-            keys_parameter=requirements["KeysParameterName"],
-            event_bus=requirements["EventBusName"],
-            bucket=requirements["BucketName"],
-            orders_queue=requirements["HeadNodeQueueUrl"],
-            target_group_arn=requirements["TargetGroupArn"],
-            lists_target_group_arn=requirements["ListsTargetGroupArn"],
-            environment=stacks.head_node_environment(requirements),
-            instance_id=stacks.head_node_instance_id(requirements),
-            arguments=(
-                "--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER,
-                "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json",
-            ),
-        )  # fmt: skip
+        configure_head_node(requirements, stacks.head_node_instance_id(requirements))
         cluster.wait_ready()
         _say("load balancer and gateway")
         _start_load_balancer(api, requirements, root)
@@ -177,6 +164,27 @@ def _write_env(requirements: Mapping[str, str], keys: Mapping[str, tuple[str, st
     # Under sudo, whoever ran make is to read it, not root alone.
     if "SUDO_UID" in os.environ:
         os.chown(ENV_FILE, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
+
+
+def configure_head_node(requirements: Mapping[str, str], instance_id: str, *more: str) -> None:
+    """Run configure.sh on the running head node as ``cluster-config.yaml`` has ParallelCluster run it.
+
+    Takes the requirements stack's outputs, the instance to register, and further arguments. Raises ClusterError.
+    """
+    cluster.configure(
+        keys_parameter=requirements["KeysParameterName"],
+        event_bus=requirements["EventBusName"],
+        bucket=requirements["BucketName"],
+        orders_queue=requirements["HeadNodeQueueUrl"],
+        target_group_arn=requirements["TargetGroupArn"],
+        lists_target_group_arn=requirements["ListsTargetGroupArn"],
+        environment=stacks.head_node_environment(requirements),
+        instance_id=instance_id,
+        arguments=(
+            "--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER,
+            "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json", *more,
+        ),
+    )  # fmt: skip
 
 
 def _say(what: str) -> None:
