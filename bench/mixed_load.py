@@ -32,6 +32,8 @@ _THROTTLED = {"message": "Service Unavailable"}
 _SETTLE = 180.0
 _TOLD = 1200.0
 _LISTERS = 4
+# Seconds between two clients' first requests: each starts a process, which on AWS has a machine of its own.
+_APART = 0.4
 
 
 @dataclass
@@ -131,9 +133,12 @@ def run(*, clients: int, seconds: float, listed_jobs: int, seed: int = 1) -> Loa
         main = limits.enter_context(MemoryLimit("2G", slurmrestd_pid))
         lists = limits.enter_context(MemoryLimit("1G", lambda: slurmrestd_pid(LISTS_PORT)))
         with ThreadPoolExecutor(clients + _LISTERS + 1) as pool:
-            running = [pool.submit(client, random.Random(dice.random())) for _ in range(clients)]
-            running += [pool.submit(lister) for _ in range(_LISTERS)] + [pool.submit(watch)]
-            time.sleep(seconds)
+            running = [pool.submit(lister) for _ in range(_LISTERS)] + [pool.submit(watch)]
+            begin = time.monotonic()
+            for _ in range(clients):
+                running.append(pool.submit(client, random.Random(dice.random())))
+                over.wait(min(_APART, seconds / (4 * clients)))
+            over.wait(begin + seconds - time.monotonic())
             over.set()
             for each in running:
                 each.result()
