@@ -279,7 +279,8 @@ def test_an_inbox_that_nobody_empties_fires_its_alarm(api: stacks.DeployedApi) -
     try:
         wait_for(lambda: not oldest(), "the inbox to be empty")
         assert state(asked, oldest()) == "OK"
-        sqs.send_message(QueueUrl=queue, MessageBody="{}")
+        operator = aws_emulator.client("sqs", principals.credentials(principals.OPERATOR))
+        operator.send_message(QueueUrl=queue, MessageBody="{}")
         wait_for(lambda: state(asked, oldest()) == "ALARM", "the alarm")
     finally:
         sqs.purge_queue(QueueUrl=queue)
