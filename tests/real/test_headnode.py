@@ -12,6 +12,7 @@ import pytest
 
 from local import aws_emulator, cluster, principals, stacks
 from local.address import SLURMRESTD_PORT, address
+from local.stack import configure_head_node
 from tests.real.conftest import Stack, wait_for
 
 JWKS = "/var/lib/slurm-gateway/jwks.json"
@@ -63,20 +64,7 @@ class KeyList:
 
 
 def configure_again(requirements: dict[str, str]) -> None:
-    cluster.configure(
-        keys_parameter=requirements["KeysParameterName"],
-        event_bus=requirements["EventBusName"],
-        bucket=requirements["BucketName"],
-        orders_queue=requirements["HeadNodeQueueUrl"],
-        target_group_arn=requirements["TargetGroupArn"],
-        lists_target_group_arn=requirements["ListsTargetGroupArn"],
-        environment=stacks.head_node_environment(requirements),
-        instance_id=stacks.head_node_instance_id(requirements),
-        arguments=(
-            "--allow-cidrs", requirements["GatewaySubnetCidrs"],
-            "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json",
-        ),
-    )  # fmt: skip
+    configure_head_node(requirements, stacks.head_node_instance_id(requirements))
 
 
 def test_configuring_again_changes_and_restarts_nothing(stack: Stack, requirements: dict[str, str]) -> None:
