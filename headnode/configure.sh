@@ -423,10 +423,11 @@ start_units() {
   else
     "$SYSTEMCTL" disable --now --quiet slurm-gateway-register.timer 2>/dev/null || true
   fi
+  local users=(slurm-gateway-users.timer slurm-gateway-users-changed.path slurm-gateway-users.path)
   if [[ -n $users_object ]]; then
-    units+=(slurm-gateway-users.timer slurm-gateway-users.path)
+    units+=("${users[@]}")
   else
-    "$SYSTEMCTL" disable --now --quiet slurm-gateway-users.timer slurm-gateway-users.path 2>/dev/null || true
+    "$SYSTEMCTL" disable --now --quiet "${users[@]}" 2>/dev/null || true
   fi
   if [[ $units_changed == yes ]]; then
     "$SYSTEMCTL" daemon-reload

@@ -53,13 +53,6 @@ evidence() {
   cat /etc/nsswitch.conf /etc/sudoers /etc/sudoers.d/* 2>/dev/null || true
 }
 
-# Look at what there is to decide by; the digest tells whether it is what there was.
-look() {
-  candidates >"$work/candidates"
-  evidence "$work/candidates" >"$work/evidence"
-  sha256sum <"$work/evidence" >"$work/digest"
-}
-
 is_eligible() {
   local name=$1 uid groups group
   uid=$(getent passwd "$name" | cut -d: -f3) || return 1
@@ -84,8 +77,9 @@ has_no_sudo() {
 # all through: in a substitution a failure would go unnoticed.
 eligible() {
   local file=$1 digest name
-  look
-  digest=$(<"$work/digest")
+  candidates >"$work/candidates"
+  evidence "$work/candidates" >"$work/evidence"
+  digest=$(sha256sum <"$work/evidence")
   if [[ -n $(find "$DECISION" -newermt "-$OLDEST_DECISION seconds" 2>/dev/null) && $(head -n 1 "$DECISION") == "$digest" ]]; then
     tail -n +2 "$DECISION" >"$file"
     return
@@ -116,18 +110,11 @@ fi
 work=$(mktemp -d "$STATE_DIRECTORY/users.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 object=${USERS_OBJECT#s3://}
-publish() {
-  eligible "$work/eligible"
-  # The names are letters, digits and - _ . alone: nothing in them is special to JSON.
-  printf '{"users":[%s]}\n' "$(sed -e 's/.*/"&"/' "$work/eligible" | paste -s -d ,)" >"$work/users.json"
-  aws_cli s3api put-object --bucket "${object%%/*}" --key "${object#*/}" --body "$work/users.json" \
-    --content-type application/json --output text >/dev/null ||
-    fail "cannot write $USERS_OBJECT (AWS's answer stands above)"
-}
-# systemd starts no service anew for what changes while it runs. After some rounds, the timer sees the rest.
-for _ in 1 2 3 4 5; do
-  publish
-  mv "$work/digest" "$work/published"
-  look
-  ! cmp --silent "$work/published" "$work/digest" || break
-done
+# Before the first look: a change from now on is noted again, and this is started again for it.
+rm -f "$STATE_DIRECTORY/users-changed"
+eligible "$work/eligible"
+# The names are letters, digits and - _ . alone: nothing in them is special to JSON.
+printf '{"users":[%s]}\n' "$(sed -e 's/.*/"&"/' "$work/eligible" | paste -s -d ,)" >"$work/users.json"
+aws_cli s3api put-object --bucket "${object%%/*}" --key "${object#*/}" --body "$work/users.json" \
+  --content-type application/json --output text >/dev/null ||
+  fail "cannot write $USERS_OBJECT (AWS's answer stands above)"

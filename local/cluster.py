@@ -36,7 +36,7 @@ CONFIGURED_UNITS = (
     "slurmrestd.service", "slurmrestd-lists.service",
     "slurm-gateway-queue.service", "slurm-gateway-feed.service", "slurm-gateway-files.service",
     "slurm-gateway-keys.timer", "slurm-gateway-register.timer", "slurm-gateway-credentials.timer",
-    "slurm-gateway-users.timer", "slurm-gateway-users.path",
+    "slurm-gateway-users.timer", "slurm-gateway-users-changed.path", "slurm-gateway-users.path",
 )  # fmt: skip
 
 

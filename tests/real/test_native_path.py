@@ -90,7 +90,7 @@ def test_unmapped_principal_is_told_what_an_operator_adds(stack: Stack, principa
         ('{"user": "bob"}', 403, "bob"),
         ('{"user": "root"}', 403, "root"),
         ('{"usr": "alice"}', 422, "usr"),
-        ('{"user": ', 400, "line 1"),
+        ('{"user": ', 400, "Line 1, column 10"),
         ("[]", 422, "object"),
     ],
 )
