@@ -150,9 +150,14 @@ def write(objects: dict[str, str], writers: int = 8) -> dict[str, str]:
 
 
 def queue_depth(output: str = "InboxQueueUrl") -> tuple[int, int]:
+    """Give how many messages of an output's queue can be received now, and how many later."""
+    return queue_messages(outputs()[output])
+
+
+def queue_messages(url: str) -> tuple[int, int]:
     """Give how many messages of a queue can be received now, and how many later."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    found = client("sqs").get_queue_attributes(QueueUrl=outputs()[output], AttributeNames=names)["Attributes"]
+    found = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return int(found[names[0]]), int(found[names[1]])
 
 

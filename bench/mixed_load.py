@@ -21,6 +21,7 @@ import httpx
 
 from bench.clients import VERSION, stack_environment
 from bench.fault_list import slurmrestd_pid
+from bench.inbox_faults import queue_messages, resource
 from bench.memory_limit import MemoryLimit
 from local import cluster
 from local.address import LISTS_PORT, SLURMRESTD_PORT, url
@@ -32,17 +33,20 @@ _THROTTLED = {"message": "Service Unavailable"}
 _SETTLE = 180.0
 _TOLD = 1200.0
 _LISTERS = 4
-# Seconds between two clients' first requests: each starts a process, which on AWS has a machine of its own.
-_APART = 0.4
+# Seconds between two clients' first requests: each starts a function, which takes a processor about a second, and has
+# a machine of its own on AWS. More clients come in no more time: the functions at once are limited then.
+APART = 1.5
+_COMING = 64 * APART
 
 
 @dataclass
 class Load:
-    """What came of a run. Times are in seconds, memory in bytes."""
+    """What came of a run. Times are in seconds, memory in bytes; `seconds` are those with all clients there."""
 
     clients: int
     seconds: float
     listed_jobs: int
+    coming: float = 0
     answers: Counter[str] = field(default_factory=Counter)
     unwanted: Counter[str] = field(default_factory=Counter)
     lists: Counter[str] = field(default_factory=Counter)
@@ -62,7 +66,8 @@ class Load:
         """Give the figures, for a reader."""
         requests = sum(self.answers.values())
         return [
-            f"{self.clients} clients for {self.seconds:.0f} s: {requests} requests ({requests / self.seconds:.0f}/s): "
+            f"{self.clients} clients, all there after {self.coming:.0f} s, for {self.seconds:.0f} s more: "
+            f"{requests} requests ({requests / (self.coming + self.seconds):.0f}/s): "
             + ", ".join(f"{count} {what}" for what, count in sorted(self.answers.items())),
             "not wanted: " + (", ".join(f"{count} {what}" for what, count in self.unwanted.items()) or "none"),
             "slowest: " + ", ".join(f"{what} {taken:.1f} s" for what, taken in sorted(self.slowest.items())),
@@ -75,8 +80,11 @@ class Load:
         ]
 
 
-def run(*, clients: int, seconds: float, listed_jobs: int, seed: int = 1) -> Load:
-    """Load the stack; `listed_jobs` is how many jobs bob has whose list the others ask for."""
+def run(*, clients: int, seconds: float, listed_jobs: int, apart: float = APART, seed: int = 1) -> Load:
+    """Load the stack; `listed_jobs` is how many jobs bob has whose list the others ask for.
+
+    The clients come `apart` seconds one after the other, and then all ask for as long as told.
+    """
     load = Load(clients, seconds, listed_jobs)
     api = stack_environment()["API"]
     name = f"mixed-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -134,11 +142,12 @@ def run(*, clients: int, seconds: float, listed_jobs: int, seed: int = 1) -> Loa
         lists = limits.enter_context(MemoryLimit("1G", lambda: slurmrestd_pid(LISTS_PORT)))
         with ThreadPoolExecutor(clients + _LISTERS + 1) as pool:
             running = [pool.submit(lister) for _ in range(_LISTERS)] + [pool.submit(watch)]
-            begin = time.monotonic()
+            coming = time.monotonic()
             for _ in range(clients):
                 running.append(pool.submit(client, random.Random(dice.random())))
-                over.wait(min(_APART, seconds / (4 * clients)))
-            over.wait(begin + seconds - time.monotonic())
+                over.wait(min(apart, _COMING / clients))
+            load.coming = time.monotonic() - coming
+            over.wait(seconds)
             over.set()
             for each in running:
                 each.result()
@@ -203,7 +212,7 @@ def _mint(deadline: float, user: str = "alice") -> str:
 
 
 def _seed_jobs(api: str, name: str, count: int) -> None:
-    """Give bob many held jobs, straight by slurmrestd, and wait until the head node's feed has told of the last.
+    """Give bob many held jobs, straight by slurmrestd, and wait until each is in the jobs table.
 
     To take in so much news at once is not what is measured, and keeps the emulator of AWS busy for minutes.
     """
@@ -226,7 +235,16 @@ def _seed_jobs(api: str, name: str, count: int) -> None:
             headers = {"X-SLURM-USER-NAME": "bob", "X-SLURM-USER-TOKEN": _mint(deadline, "bob")}
             answer = http.get("/jobs?limit=100", headers=headers)
             if answer.is_success and newest in {each["id"] for each in answer.json()["jobs"]}:
-                return
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"waited {_TOLD:.0f} s for the feed to tell of job {newest}")
+                break
+            _until(deadline, f"the feed to tell of job {newest}")
             time.sleep(min(5.0, count / 100))
+    # The feed has told of all; the function that records them may not have read all of it.
+    queue = resource("RecordsQueue")
+    while sum(queue_messages(queue)):
+        _until(deadline, "the records' queue to be empty")
+        time.sleep(1)
+
+
+def _until(deadline: float, what: str) -> None:
+    if time.monotonic() > deadline:
+        raise RuntimeError(f"waited {_TOLD:.0f} s for {what}")

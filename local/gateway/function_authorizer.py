@@ -3,15 +3,20 @@
 Source: developer guide, http-api-lambda-authorizer. A missing identity source is 401 without an invocation;
 a refusal 403; an authorizer that fails, takes more than 10 s or answers in another form 500. Whatever it
 answered, allow or deny, is valid for all requests with the same identity source values until it expires.
+
+How many requests of the same values ask while there is no answer yet, AWS does not say: there each has a machine of its
+own. Here they share one, so one asks and the others wait for its answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from local.gateway.errors import GatewayError
 from local.gateway.invocation import Functions, InvocationError
@@ -31,6 +36,10 @@ CACHE_SIZE = 10_000
 """Answers that are kept; the oldest goes first. Not documented by AWS."""
 
 
+Key = tuple[str, tuple[str, ...]]
+"""An authorizer's name, and the values of its identity sources."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What an authorizer answered."""
@@ -45,7 +54,8 @@ class FunctionCheck:
     def __init__(self, functions: Functions, clock: Callable[[], float] = time.monotonic) -> None:
         self._functions = functions
         self._clock = clock
-        self._cache: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, Verdict]] = OrderedDict()
+        self._cache: OrderedDict[Key, tuple[float, Verdict]] = OrderedDict()
+        self._asking: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def authorize(self, authorizer: FunctionAuthorizer, exchange: Exchange) -> None:
         """Let a request pass, and note the authorizer's context; raises GatewayError 401, 403 or 500."""
@@ -59,17 +69,24 @@ class FunctionCheck:
         exchange.authorizer = {"lambda": dict(verdict.context)}
 
     async def _verdict(self, authorizer: FunctionAuthorizer, values: tuple[str, ...], exchange: Exchange) -> Verdict:
+        if not authorizer.ttl:
+            return await self._ask(authorizer, values, exchange)
         key = (authorizer.name, values)
-        cached = self._cache.get(key)
-        if cached is not None and cached[0] > self._clock():
-            return cached[1]
-        verdict = await self._ask(authorizer, values, exchange)
-        if authorizer.ttl:
+        if (verdict := self._cached(key)) is not None:
+            return verdict
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            if (verdict := self._cached(key)) is not None:
+                return verdict
+            verdict = await self._ask(authorizer, values, exchange)
             self._cache.pop(key, None)
             self._cache[key] = (self._clock() + authorizer.ttl, verdict)
             if len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
-        return verdict
+            return verdict
+
+    def _cached(self, key: Key) -> Verdict | None:
+        until, verdict = self._cache.get(key, (0.0, None))
+        return verdict if until > self._clock() else None
 
     async def _ask(self, authorizer: FunctionAuthorizer, values: tuple[str, ...], exchange: Exchange) -> Verdict:
         event = authorizer_event(exchange, list(values))

@@ -414,7 +414,7 @@ def test_there_are_twenty_faults_at_least_and_each_has_its_name() -> None:
 
 
 def test_a_mixed_load_beside_lists_loses_and_doubles_nothing(stack: Stack) -> None:
-    load = mixed_load.run(clients=8, seconds=5, listed_jobs=100)
+    load = mixed_load.run(clients=8, seconds=5, listed_jobs=100, apart=0.2)
 
     assert load.is_exact(), load.lines()
     assert load.unwanted == {}, load.lines()

@@ -166,6 +166,24 @@ async def test_64_requests_ask_the_authorizer_side_by_side(tmp_path: Path) -> No
     assert [answer.status_code for answer in answers] == [200] * 64
 
 
+async def test_requests_with_the_same_sources_wait_for_the_one_that_asks(tmp_path: Path) -> None:
+    is_asked, answer_now = asyncio.Event(), asyncio.Event()
+
+    async def patient(_: dict[str, Any]) -> dict[str, Any]:
+        is_asked.set()
+        await answer_now.wait()
+        return {"isAuthorized": True}
+
+    async with running(tmp_path, functions={AUTHORIZER_ARN: patient}) as stack:
+        requests = [asyncio.ensure_future(stack.client.get("/slurm/v0.0.42/jobs", headers=WHO)) for _ in range(8)]
+        await is_asked.wait()
+        answer_now.set()
+        answers = await asyncio.gather(*requests)
+
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len(stack.events) == 1
+
+
 # ---- IAM -----------------------------------------------------------------------------------------------------------
 
 
