@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 CONNECT_TIMEOUT = 10
 """Seconds. Source: ELB guide, load-balancer-troubleshooting, HTTP 504."""
@@ -29,6 +29,13 @@ _ERROR_PAGES = {
     504: "504 Gateway Time-out",
 }
 _CODES = re.compile(r"\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*")
+
+# Of a listener rule, and what a value consists of that is no regular expression: of a path's and a query's signs.
+_VALUES = 5
+_VALUES_OF_A_CONDITION = 3
+_WILDCARDS = 5
+_LONGEST_VALUE = 128
+_VALUE = re.compile(r"""[-\w.$/~"'@:+&()!,;=*?]+""", re.ASCII)
 
 # Attributes and properties that change nothing here, because this balancer has one listener on loopback.
 _IGNORED_ATTRIBUTES = frozenset(
@@ -137,6 +144,7 @@ def _rule(rule: Mapping[str, Any]) -> Refusal | Forward:
 
     Refusals are looked at first, which is so only where their priorities are the lower numbers.
     """
+    _check_limits(rule)
     match rule:
         case {
             "Conditions": [_, *_] as conditions,
@@ -161,10 +169,49 @@ def _rule(rule: Mapping[str, Any]) -> Refusal | Forward:
     )
 
 
+def _check_limits(rule: Mapping[str, Any]) -> None:
+    """Refuse a rule that AWS would not create. Source: ELB guide, rule condition types and quotas.
+
+    Whether the wildcards of regular expressions count, the guide does not say; here they do.
+    """
+    compared = [list(_compared(condition)) for condition in rule.get("Conditions", [])]
+    every = [value for values in compared for value in values]
+    wildcards = sum(value.count("*") + value.count("?") for value in every)
+    if len(every) > _VALUES or any(len(values) > _VALUES_OF_A_CONDITION for values in compared):
+        problem = f"a rule has {_VALUES} values at most, and a condition {_VALUES_OF_A_CONDITION}"
+    elif wildcards > _WILDCARDS:
+        problem = f"a rule has {_WILDCARDS} wildcards at most, and here are {wildcards}"
+    elif odd := [value for value in every if len(value) > _LONGEST_VALUE]:
+        problem = f"{odd[0]!r} is longer than {_LONGEST_VALUE} characters"
+    elif odd := [
+        value for each in rule.get("Conditions", []) for value in _literal(each) if not _VALUE.fullmatch(value)
+    ]:
+        problem = f"{odd[0]!r} has a character that no value may have; a regular expression may"
+    else:
+        return
+    raise UnknownSettingError(f"ListenerRule {rule.get('Priority')}: {problem}")
+
+
+def _compared(condition: Mapping[str, Any]) -> Iterator[str]:
+    """Give all that a condition compares with."""
+    yield from _literal(condition)
+    yield from condition.get("PathPatternConfig", {}).get("RegexValues", [])
+
+
+def _literal(condition: Mapping[str, Any]) -> Iterator[str]:
+    """Give the values of a condition that are no regular expressions."""
+    for kind in ("PathPatternConfig", "HttpHeaderConfig", "HttpRequestMethodConfig"):
+        yield from condition.get(kind, {}).get("Values", [])
+    for pair in condition.get("QueryStringConfig", {}).get("Values", []):
+        yield from pair.values()
+
+
 def _condition(rule: Mapping[str, Any], condition: Mapping[str, Any]) -> str:
     """Give a condition as an expression of HAProxy's. Source: ELB guide, rule condition types."""
     match condition:
-        case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths]}}:
+        case {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": [*expressions], **others}} if not others:
+            return "path -m reg " + " ".join(f"'{_quotable(rule, str(each))}'" for each in expressions)
+        case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*paths], **others}} if not others:
             return "path -m reg " + " ".join(f"'^{_pattern(str(path))}$'" for path in paths)
         case {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": str(name), "Values": ["*"]}}:
             return f"req.fhdr({name}) -m found"
@@ -180,6 +227,15 @@ def _condition(rule: Mapping[str, Any], condition: Mapping[str, Any]) -> str:
         f"ListenerRule {rule.get('Priority')}: known are path-pattern, http-request-method, query-string without a Key "
         "and http-header with any value"
     )
+
+
+def _quotable(rule: Mapping[str, Any], expression: str) -> str:
+    """Give a regular expression of a rule, if HAProxy's file can hold it and both understand it alike."""
+    if not re.fullmatch(r"\^[^'\\]*\$", expression):
+        raise UnknownSettingError(
+            f"ListenerRule {rule.get('Priority')}: {expression!r} must be of the form ^...$, without ' and \\"
+        )
+    return expression
 
 
 def _pattern(pattern: str, *, anything: str = ".*") -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -196,15 +197,48 @@ def test_all_conditions_of_a_rule_must_hold() -> None:
     ],
 )
 def test_a_condition_of_another_kind_is_refused(condition: dict[str, Any]) -> None:
+    with pytest.raises(UnknownSettingError, match="ListenerRule 7: known are"):
+        read_load_balancer(BALANCER, GROUP, [refusing(condition)])
+
+
+def test_a_rule_may_compare_paths_with_regular_expressions() -> None:
+    condition = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/a.*([.]|%2[eE])$", "^/b$"]}}
+
+    [refusal] = read_load_balancer(BALANCER, GROUP, [refusing(condition)]).refusals
+
+    assert refusal.conditions == ("path -m reg '^/a.*([.]|%2[eE])$' '^/b$'",)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "problem"),
+    [
+        ([{"Values": ["/*/a/*", "/*/b/*", "/*/c"]}], None),
+        ([{"Values": ["/*/a/*", "/*/b/*", "/*/c?"]}], "5 wildcards at most, and here are 6"),
+        ([{"RegexValues": ["^.*/a.*$", "^.*/b.*$", "^.*/c.*$"]}], "5 wildcards at most, and here are 6"),
+        ([{"Values": ["/a", "/b", "/c", "/d"]}], "a condition 3"),
+        ([{"Values": ["/a", "/b", "/c"]}, {"Values": ["/a", "/b", "/c"]}], "5 values at most"),
+        ([{"Values": ["/%2e"]}], "'/%2e' has a character"),
+        ([{"Values": ["/" + 128 * "a"]}], "longer than 128"),
+        ([{"RegexValues": ["/a"]}], r"of the form \^"),
+        ([{"RegexValues": ["^/a'$"]}], r"of the form \^"),
+        ([{"RegexValues": ["^/a$"], "Values": ["/b"]}], "known are"),
+    ],
+)
+def test_a_rule_that_aws_would_not_create_is_refused(conditions: list[dict[str, Any]], problem: str | None) -> None:
+    rule = refusing(*({"Field": "path-pattern", "PathPatternConfig": each} for each in conditions))
+
+    with nullcontext() if problem is None else pytest.raises(UnknownSettingError, match=f"ListenerRule 7: .*{problem}"):
+        read_load_balancer(BALANCER, GROUP, [rule])
+
+
+def refusing(*conditions: dict[str, Any]) -> dict[str, Any]:
+    """Give a rule of some conditions that answers 403."""
     answer = {"StatusCode": "403", "ContentType": "text/plain", "MessageBody": "No."}
-    rule = {
+    return {
         "Priority": 7,
-        "Conditions": [condition],
+        "Conditions": list(conditions),
         "Actions": [{"Type": "fixed-response", "FixedResponseConfig": answer}],
     }
-
-    with pytest.raises(UnknownSettingError, match="ListenerRule 7: known are"):
-        read_load_balancer(BALANCER, GROUP, [rule])
 
 
 def test_a_rule_of_another_kind_is_refused() -> None:

@@ -31,6 +31,8 @@ def _fits(condition: dict[str, Any], method: str, path: str) -> bool:
         case {"Field": "path-pattern", "PathPatternConfig": {"Values": [*patterns]}}:
             wild = (re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in patterns)
             return any(re.fullmatch(each, path) for each in wild)
+        case {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": [*expressions]}}:
+            return any(re.fullmatch(each, path) for each in expressions)
         case {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": [*methods]}}:
             return method in methods
     return False  # a header or a query, of which these requests have none
