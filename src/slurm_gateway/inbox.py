@@ -6,7 +6,7 @@
         │
     submission.py ──▶ a held job with the object's path, key, version and size in its environment
         │
-    the head node is told: it copies the object to that path, as the user, and releases the job
+    once its answer is kept the head node is told: it copies the object to that path, as the user, and releases the job
 
 What an operator must mend first raises DeadLetterError. Anything else that is raised may pass by itself, and the
 message is for later.
@@ -171,7 +171,8 @@ class Inbox:
             # What is wrong with it is told before anything is kept.
             self._versions.using(caller, translate)
             claim = self._claim(rule, of.thing, caller, self._jobs.keep(rule, script), ends_at)
-            answer, again = Submission(self._table, slurm, self._clock, self._wait).run(claim)
+            # Once it is ordered the job runs, ends and is forgotten: then only a kept answer tells that it was there.
+            answer, again = Submission(self._table, slurm, self._clock, self._wait, must_keep=True).run(claim)
         except Problem as exc:
             self._slurm_in_doubt |= is_slurms_trouble(exc)
             if sentence := _sentence(rule, exc):

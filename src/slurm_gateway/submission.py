@@ -114,13 +114,15 @@ class Slurm(Protocol):
 class Submission:
     """One request's way through the states above.
 
-    `clock` gives Unix seconds, `wait` waits for some.
+    `clock` gives Unix seconds, `wait` waits for some. With `must_keep` nobody is told of a job whose answer could not
+    be kept: who would let it run, and so end and be forgotten, waits for the request that finds it and keeps it.
     """
 
     store: Store
     slurm: Slurm
     clock: Callable[[], float]
     wait: Callable[[float], None]
+    must_keep: bool = False
 
     def run(self, claim: Claim) -> tuple[Answer, bool]:
         """Return the answer for a claim of this request's, and whether it is an earlier request's.
@@ -157,6 +159,8 @@ class Submission:
         except UnavailableError as exc:
             # The job is there, and the next request with this key finds it.
             _logger.error("answer not kept", extra={"error": str(exc), "marker": claim.marker})
+            if self.must_keep:
+                raise
             return answer
 
     def _recover(self, there: Claim, mine: Claim) -> tuple[Answer, bool]:

@@ -278,7 +278,7 @@ def test_an_order_that_could_not_be_sent_is_sent_when_the_event_comes_again(worl
 
 
 def _fail(*_: Any) -> None:
-    raise aws.UnavailableError("cannot send an order to the head node: AWS answered 500")
+    raise aws.UnavailableError("it does not work: AWS answered 500")
 
 
 def test_an_object_that_no_rule_fits_is_counted_and_left(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -517,6 +517,29 @@ def test_a_job_that_was_made_unanswered_is_found_by_its_marker(world: World) -> 
 
     assert len(world.submitted()) == 1
     assert [(order["job_id"], order["marker"]) for order in world.orders()] == [("77", marker)]
+
+
+def test_a_job_whose_answer_was_not_kept_stays_held_until_it_is_found_and_its_answer_kept(world: World) -> None:
+    world.rule()
+    about = ("inbox/alice/hello.txt", world.write())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slurm_gateway.idempotency.IdempotencyTable.answered", _fail)
+        assert len(world.tell(about)) == 1
+    assert (len(world.submitted()), world.orders()) == (1, [])
+
+    # The function that sent it has ended meanwhile.
+    [item] = world.dynamodb.scan(TableName="InboxTable")["Items"]
+    world.dynamodb.put_item(TableName="InboxTable", Item=item | {"sender_until": {"N": "0"}})
+    marker = world.submitted()[0]["extra"]
+    held = {"job_id": 12, "user_name": "alice", "job_state": ["PENDING"], "extra": marker, "submit_time": 1}
+    world.slurm.answers[f"GET {JOBS}"] = answer(jobs=[held])
+
+    assert world.tell(about) == []
+
+    [item] = world.dynamodb.scan(TableName="InboxTable")["Items"]
+    assert "answer" in item
+    assert len(world.submitted()) == 1
+    assert [(order["job_id"], order["marker"]) for order in world.orders()] == [("12", marker)]
 
 
 @pytest.mark.parametrize(("cancelled", "jobs", "reasons"), [([], 2, 0), ([{"job_id": 9}], 1, 1)])
