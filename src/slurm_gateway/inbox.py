@@ -162,7 +162,7 @@ class Inbox:
         translate = self._jobs.translate(rule, script, of)
         slurm = SlurmSubmission(
             self._slurmrestd, self._versions, caller, translate,
-            cluster=self._cluster, ends_at=ends_at, clock=self._clock, held=True,
+            cluster=self._cluster, ends_at=ends_at, clock=self._clock,
         )  # fmt: skip
         try:
             if self._slurm_in_doubt:
@@ -231,8 +231,8 @@ def _sentence(rule: InboxRule, problem: Problem) -> str:
     """Return what an operator must mend before the job can be made, "" where the problem may pass by itself."""
     if problem.kind == "submit-outcome-forgotten":
         return (
-            f"Nobody learned whether the submit of the rule {rule.name} made a job, and {rule.user} has cancelled jobs "
-            "since: this may have been one. If none was to be cancelled, write the object again."
+            f"Nobody learned whether the submit of the rule {rule.name} made a job, and it may be one of "
+            f"{rule.user}'s that have ended since. If it is none of those, write the object again."
         )
     if problem.kind == "idempotency-key-reused":
         return (

@@ -106,8 +106,8 @@ class Slurm(Protocol):
     def answers(self) -> None:
         """Ask slurmctld for as little as there is; SlurmProblem if it does not answer."""
 
-    def may_have_forgotten(self, since: float) -> bool:
-        """Tell whether a job of the caller's that was sent since then may have ended and be gone."""
+    def may_have_forgotten(self, claim: Claim) -> bool:
+        """Tell whether the job of a claim of the caller's may have ended and be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Submission:
             was_quick = self.clock() - begin < _PACE
             if there.sender_until and there.sender_until + _SKEW > begin:
                 raise in_progress(min(5, int(there.sender_until + _SKEW - begin) + 1))
-            if self.slurm.may_have_forgotten(there.sent_after):
+            if self.slurm.may_have_forgotten(there):
                 answer = self._told(self.slurm.find, there.marker)
                 if answer is None:
                     raise _forgotten()

@@ -239,8 +239,8 @@ def _answers(world: World) -> None:
             world.arrive(message)
 
 
-def _may_have_forgotten(world: World, since: float) -> bool:
-    if world.now - since < MIN_JOB_AGE - 60:
+def _may_have_forgotten(world: World, claim: Claim) -> bool:
+    if world.now - claim.sent_after < MIN_JOB_AGE - 60:
         return False
     return not world.accounting or world.frozen or bool(world.jobs)
 
