@@ -166,15 +166,17 @@ class SlurmSubmission:
 
         Also a job that was submitted held may: its user releases it or cancels it, and a deadline ends it.
         """
-        since = int(claim.sent_after)
-        if self._clock() - since < _REMEMBERS_FOR:
+        since, now = int(claim.sent_after), self._clock()
+        if now - since < _REMEMBERS_FOR:
             return False
+        # A frozen slurmctld takes the job when it thaws: at any time while the token is good.
+        until = int(min(now, claim.token_expires_at))
 
         def look(versions: tuple[str, ...]) -> set[tuple[int, int]] | None:
             query = {
                 "users": self._caller.user,
                 "start_time": str(since - _AROUND),
-                "end_time": str(since + 2 * _AROUND),
+                "end_time": str(until + _AROUND),
                 # Also jobs that never became eligible to run count, by when they were submitted.
                 "usage_time_as_submit_time": "true",
                 # Steps would be most of the answer.

@@ -570,7 +570,7 @@ def test_a_held_job_that_is_gone_may_have_come_to_any_end(
     nobodys = f"GET {JOBS.removesuffix('jobs/')}job/67043328"
     live = [{"job_id": 9, "user_name": "alice", "extra": "", "submit_time": {"set": True, "number": 2000}}]
     world.slurm.answers |= {nobodys: answer(jobs=[]), f"GET {JOBS}": answer(jobs=live)}
-    window = f"users=alice&start_time={sent - 60}&end_time={sent + 120}&usage_time_as_submit_time=true&skip_steps=true"
+    window = f"users=alice&start_time={sent - 60}&end_time={sent + 60}&usage_time_as_submit_time=true&skip_steps=true"
     known = {"job_id": 9, "extra": extra.format(marker=marker), "time": {"submission": submitted}}
     world.slurm.answers[f"GET /slurmdb/v0.0.42/jobs/?{window}"] = answer(jobs=[known])
 
