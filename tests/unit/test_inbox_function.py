@@ -14,6 +14,7 @@ from typing import Any
 
 import jwt
 import pytest
+from botocore.exceptions import ClientError
 from emulation import Aws, PublishedUsers
 from event_samples import sample
 from slurmrestd_stand_in import HANG_UP, StandIn, answer, refusal, slurmrestd
@@ -625,3 +626,24 @@ def test_the_redrive_tells_each_letter_and_sends_it_back(world: World, capsys: p
     assert told.endswith("1 sent back to the queue, 0 left\n")
     assert world.messages("dead") == []
     assert len(world.messages("inbox")) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "AWS.SimpleQueueService."])
+def test_the_redrive_comes_to_its_end_also_where_letters_show_again_before_it_leaves_them(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    """As they do once more than a minute has passed over the others; moto does not mind."""
+
+    def not_in_flight(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": f"{prefix}MessageNotInflight"}}, "ChangeMessageVisibility")
+
+    world.rule(RULE.replace("user: alice", "user: bob"))
+    keys = ("inbox/alice/one.txt", "inbox/alice/two.txt")
+    world.tell(*((key, world.write(key)) for key in keys))
+    monkeypatch.setattr(world.sqs, "change_message_visibility", not_in_flight)
+    letters = inbox_redrive.DeadLetters(world.sqs, dead_letters_url=world.urls["dead"], queue_url=world.urls["inbox"])
+    capsys.readouterr()
+
+    assert inbox_redrive.run(letters, only="no such object") == 0
+
+    assert capsys.readouterr().out == "0 sent back to the queue, 2 left\n"
