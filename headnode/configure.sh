@@ -325,6 +325,9 @@ set_configuration() {
       lines+=("PrivateData=$(list_with "$(conf_value "$file" PrivateData)" jobs)")
     else
       lines+=("${jobcomp_lines[@]}")
+      # By its marker there a job is known that slurmctld has forgotten, and that nobody else learned of.
+      [[ $accounting != yes ]] ||
+        lines+=("AccountingStoreFlags=$(list_with "$(conf_value "$file" AccountingStoreFlags)" job_extra)")
       [[ ,$(conf_value "$file" PrivateData), == *,jobs,* ]] ||
         say "warning: slurm.conf's PrivateData has no \"jobs\": every user sees every other's jobs"
     fi

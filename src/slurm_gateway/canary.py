@@ -119,7 +119,10 @@ class Canary:
             document = json.loads(answer.data)
         except ValueError as exc:
             raise StepFailedError(step, f"{method} {path} was answered {answer.status}, and not with JSON") from exc
-        return dict(document)
+        if not isinstance(document, dict):
+            # A change that is done and cannot be shown is answered 202 with null.
+            raise StepFailedError(step, f"{method} {path} was answered {answer.status}, and not with a JSON object")
+        return document
 
     def _tell_key_age(self) -> None:
         try:

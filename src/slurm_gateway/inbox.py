@@ -6,7 +6,7 @@
         │
     submission.py ──▶ a held job with the object's path, key, version and size in its environment
         │
-    the head node is told: it copies the object to that path, as the user, and releases the job
+    once its answer is kept the head node is told: it copies the object to that path, as the user, and releases the job
 
 What an operator must mend first raises DeadLetterError. Anything else that is raised may pass by itself, and the
 message is for later.
@@ -162,7 +162,7 @@ class Inbox:
         translate = self._jobs.translate(rule, script, of)
         slurm = SlurmSubmission(
             self._slurmrestd, self._versions, caller, translate,
-            cluster=self._cluster, ends_at=ends_at, clock=self._clock, held=True,
+            cluster=self._cluster, ends_at=ends_at, clock=self._clock,
         )  # fmt: skip
         try:
             if self._slurm_in_doubt:
@@ -171,7 +171,8 @@ class Inbox:
             # What is wrong with it is told before anything is kept.
             self._versions.using(caller, translate)
             claim = self._claim(rule, of.thing, caller, self._jobs.keep(rule, script), ends_at)
-            answer, again = Submission(self._table, slurm, self._clock, self._wait).run(claim)
+            # Once it is ordered the job runs, ends and is forgotten: then only a kept answer tells that it was there.
+            answer, again = Submission(self._table, slurm, self._clock, self._wait, must_keep=True).run(claim)
         except Problem as exc:
             self._slurm_in_doubt |= is_slurms_trouble(exc)
             if sentence := _sentence(rule, exc):
@@ -230,8 +231,8 @@ def _sentence(rule: InboxRule, problem: Problem) -> str:
     """Return what an operator must mend before the job can be made, "" where the problem may pass by itself."""
     if problem.kind == "submit-outcome-forgotten":
         return (
-            f"Nobody learned whether the submit of the rule {rule.name} made a job, and {rule.user} has cancelled jobs "
-            "since: this may have been one. If none was to be cancelled, write the object again."
+            f"Nobody learned whether the submit of the rule {rule.name} made a job, and it may be one of "
+            f"{rule.user}'s that have ended since. If it is none of those, write the object again."
         )
     if problem.kind == "idempotency-key-reused":
         return (

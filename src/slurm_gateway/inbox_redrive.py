@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from .aws import error_code
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -84,10 +86,15 @@ class DeadLetters:
         self._sqs.delete_message(QueueUrl=self._dead_letters_url, ReceiptHandle=letter.receipt)
 
     def leave(self, letter: Letter) -> None:
-        """Show a letter to others again."""
-        self._sqs.change_message_visibility(
-            QueueUrl=self._dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
-        )
+        """Show a letter to others again, unless its time has passed and they see it already."""
+        try:
+            self._sqs.change_message_visibility(
+                QueueUrl=self._dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+            )
+        except ClientError as exc:
+            # Its code has a prefix or none, by the protocol that botocore speaks.
+            if not error_code(exc).endswith("MessageNotInflight"):
+                raise
 
 
 def of_stack(session: Session, stack: str) -> DeadLetters:

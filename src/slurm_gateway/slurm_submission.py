@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .sbatch import Translation
     from .slurmrestd import Slurmrestd, Submitted
-    from .submission import Answer
+    from .submission import Answer, Claim
 
 _logger = logging.getLogger(__name__)
 
@@ -38,9 +38,8 @@ class SlurmSubmission:
 
     `translate` gives what is sent in the best of some API versions. `ends_at` is when this request must have its
     answer; `clock` gives Unix seconds. `recorded` gives the ids of the caller's jobs of which there is a record for a
-    submit time (Unix seconds); without it every look is through all jobs of the caller's. `held` says that the job is
-    held until we release it, which we do only once its submit is settled. `marker` is the one that was sent or looked
-    for last.
+    submit time (Unix seconds); without it every look is through all jobs of the caller's. `marker` is the one that was
+    sent or looked for last.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class SlurmSubmission:
         ends_at: float,
         clock: Callable[[], float],
         recorded: Callable[[int], Sequence[str]] | None = None,
-        held: bool = False,
     ) -> None:
         self._slurmrestd = slurmrestd
         self._versions = versions
@@ -64,7 +62,6 @@ class SlurmSubmission:
         self._ends_at = ends_at
         self._clock = clock
         self._recorded = recorded
-        self._held = held
         self.marker = ""
 
     def submit(self, marker: str) -> Answer:
@@ -110,13 +107,15 @@ class SlurmSubmission:
     def find(self, marker: str) -> Answer | None:
         """Return the caller's own job with the marker. PrivateData=jobs keeps the list to those; else we do."""
         self.marker = marker
+        return self._marked(self._all(), marker)
 
+    def _all(self) -> list[dict[str, Any]]:
         def look(versions: tuple[str, ...]) -> list[dict[str, Any]]:
             path = f"/slurm/{versions[0]}/jobs/"
             answer = self._slurmrestd.call(self._caller, "GET", path, read_timeout=_LOOK_TIMEOUT)
             return list(answer.document.get("jobs") or ())
 
-        return self._marked(self._versions.using(self._caller, look), marker)
+        return self._versions.using(self._caller, look)
 
     def _one(self, job_id: str) -> list[dict[str, Any]]:
         """Return what Slurm says of a job, nothing where it has none."""
@@ -137,7 +136,7 @@ class SlurmSubmission:
         numbers = {
             number
             for item in records
-            if item.get("user_name") == self._caller.user and marker in str(item.get("extra") or "").split()
+            if item.get("user_name") == self._caller.user and _has(item, marker)
             if (number := _number_of_whole(item))
         }
         if not numbers:
@@ -162,29 +161,47 @@ class SlurmSubmission:
             if exc.kind != "job-not-found":
                 raise
 
-    def may_have_forgotten(self, since: float) -> bool:
-        """Tell whether the caller may have had a job since then that Slurm has forgotten: accounting tells."""
-        if self._clock() - since < _REMEMBERS_FOR:
-            return False
+    def may_have_forgotten(self, claim: Claim) -> bool:
+        """Tell whether the job of a claim of the caller's may have come to its end and be gone: accounting tells.
 
-        def look(versions: tuple[str, ...]) -> list[Any]:
+        Also a job that was submitted held may: its user releases it or cancels it, and a deadline ends it.
+        """
+        since, now = int(claim.sent_after), self._clock()
+        if now - since < _REMEMBERS_FOR:
+            return False
+        # A frozen slurmctld takes the job when it thaws: at any time while the token is good.
+        until = int(min(now, claim.token_expires_at))
+
+        def look(versions: tuple[str, ...]) -> set[tuple[int, int]] | None:
             query = {
                 "users": self._caller.user,
-                "start_time": str(int(since) - _AROUND),
-                "end_time": str(int(since) + 2 * _AROUND),
+                "start_time": str(since - _AROUND),
+                "end_time": str(until + _AROUND),
                 # Also jobs that never became eligible to run count, by when they were submitted.
                 "usage_time_as_submit_time": "true",
+                # Steps would be most of the answer.
+                "skip_steps": "true",
             }
-            if self._held:
-                # It comes to no other end: nobody releases what nobody knows of.
-                query["state"] = "CANCELLED"
             path = f"/slurmdb/{versions[0]}/jobs/"
             answer = self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
-            # Without accounting there is no such list, and an error says so.
-            return list(answer.document["jobs"]) if not answer.errors else [None]
+            if answer.errors:
+                return None  # Without accounting there is no such list.
+            return {
+                (int(item["job_id"]), int(item["time"]["submission"]))
+                for item in answer.document["jobs"]
+                if _may_have(item, claim.marker)
+            }
 
         try:
-            return bool(self._versions.using(self._caller, look))
+            candidates = self._versions.using(self._caller, look)
+            if candidates:
+                # Of those that are not gone Slurm itself tells that they are others.
+                candidates -= {
+                    (int(item["job_id"]), _number(item.get("submit_time")))
+                    for item in self._all()
+                    if not _has(item, claim.marker)
+                }
+            return candidates is None or bool(candidates)
         except SlurmProblem:
             return True
 
@@ -196,11 +213,26 @@ def marked(translation: Translation, marker: str) -> dict[str, Any]:
     return {"jobs": [first, *others]} if others else {"job": first}
 
 
+def _has(item: Mapping[str, Any], marker: str) -> bool:
+    return marker in str(item.get("extra") or "").split()
+
+
+def _may_have(item: Mapping[str, Any], marker: str) -> bool:
+    """Tell whether a job of accounting's may have been sent with a marker.
+
+    Accounting has `extra` of ended jobs only, and only with AccountingStoreFlags=job_extra: without one it may be any.
+    """
+    return _has(item, marker) or markers.find(str(item.get("extra") or "")) is None
+
+
 def _number_of_whole(item: Mapping[str, Any]) -> int:
     """Return the number of the array or heterogeneous job that a record is part of, else its own."""
     for name in ("array_job_id", "het_job_id"):
-        value = item.get(name)
-        number = value.get("number") if isinstance(value, dict) else value
-        if number:
-            return int(number)
+        if number := _number(item.get(name)):
+            return number
     return int(item["job_id"])
+
+
+def _number(value: Mapping[str, Any] | int | None) -> int:
+    """Return a number of Slurm's, which stands bare or in an object, 0 for none."""
+    return int((value if value is None or isinstance(value, int) else value.get("number")) or 0)

@@ -106,21 +106,23 @@ class Slurm(Protocol):
     def answers(self) -> None:
         """Ask slurmctld for as little as there is; SlurmProblem if it does not answer."""
 
-    def may_have_forgotten(self, since: float) -> bool:
-        """Tell whether a job of the caller's that was sent since then may have ended and be gone."""
+    def may_have_forgotten(self, claim: Claim) -> bool:
+        """Tell whether the job of a claim of the caller's may have ended and be gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
     """One request's way through the states above.
 
-    `clock` gives Unix seconds, `wait` waits for some.
+    `clock` gives Unix seconds, `wait` waits for some. With `must_keep` nobody is told of a job whose answer could not
+    be kept: who would let it run, and so end and be forgotten, waits for the request that finds it and keeps it.
     """
 
     store: Store
     slurm: Slurm
     clock: Callable[[], float]
     wait: Callable[[float], None]
+    must_keep: bool = False
 
     def run(self, claim: Claim) -> tuple[Answer, bool]:
         """Return the answer for a claim of this request's, and whether it is an earlier request's.
@@ -157,6 +159,8 @@ class Submission:
         except UnavailableError as exc:
             # The job is there, and the next request with this key finds it.
             _logger.error("answer not kept", extra={"error": str(exc), "marker": claim.marker})
+            if self.must_keep:
+                raise
             return answer
 
     def _recover(self, there: Claim, mine: Claim) -> tuple[Answer, bool]:
@@ -169,7 +173,7 @@ class Submission:
             was_quick = self.clock() - begin < _PACE
             if there.sender_until and there.sender_until + _SKEW > begin:
                 raise in_progress(min(5, int(there.sender_until + _SKEW - begin) + 1))
-            if self.slurm.may_have_forgotten(there.sent_after):
+            if self.slurm.may_have_forgotten(there):
                 answer = self._told(self.slurm.find, there.marker)
                 if answer is None:
                     raise _forgotten()

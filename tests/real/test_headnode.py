@@ -13,7 +13,7 @@ import pytest
 from local import aws_emulator, cluster, principals, stacks
 from local.address import SLURMRESTD_PORT, address
 from local.stack import configure_head_node
-from tests.real.conftest import Stack, wait_for
+from tests.real.conftest import FINAL_STATES, Stack, slurm, wait_for
 
 JWKS = "/var/lib/slurm-gateway/jwks.json"
 JWT_KEY = "/var/lib/slurm-gateway/jwt_hs256.key"
@@ -82,6 +82,13 @@ def test_token_keys_are_set_once(stack: Stack, file: str) -> None:
         "AuthAltTypes=auth/jwt",
         f"AuthAltParameters=jwt_key={JWT_KEY},jwks={JWKS}",
     ]
+
+
+def test_accounting_keeps_the_extra_field_of_jobs_that_ended(stack: Stack) -> None:
+    job_id = stack.submit("alice", "#!/bin/bash\n", extra="a-word-of-its-own")
+    stack.wait_for_state("alice", job_id, FINAL_STATES)
+    asked = ("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=Extra")
+    wait_for(lambda: slurm(*asked).split() == ["a-word-of-its-own"], "accounting to have the field")
 
 
 def test_local_key_is_slurms_alone(stack: Stack) -> None:

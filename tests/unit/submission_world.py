@@ -48,6 +48,7 @@ class Message:
 class Job:
     job_id: int
     marker: str
+    made_at: float
     ends_at: float
 
 
@@ -78,7 +79,7 @@ class World:
             self.make_job(message.marker)
 
     def make_job(self, marker: str) -> Job:
-        job = Job(len(self.jobs) + 1, marker, ends_at=self.now + 1)
+        job = Job(len(self.jobs) + 1, marker, made_at=self.now, ends_at=self.now + 1)
         self.jobs.append(job)
         return job
 
@@ -239,10 +240,12 @@ def _answers(world: World) -> None:
             world.arrive(message)
 
 
-def _may_have_forgotten(world: World, since: float) -> bool:
-    if world.now - since < MIN_JOB_AGE - 60:
+def _may_have_forgotten(world: World, claim: Claim) -> bool:
+    if world.now - claim.sent_after < MIN_JOB_AGE - 60:
         return False
-    return not world.accounting or world.frozen or bool(world.jobs)
+    # slurm_submission.py's window.
+    begin, end = claim.sent_after - 60, min(world.now, claim.token_expires_at) + 60
+    return not world.accounting or world.frozen or any(begin <= job.made_at <= end for job in world.jobs)
 
 
 def before(_act: Callable[[], Any], failure: BaseException) -> Callable[[], Any]:

@@ -117,6 +117,16 @@ def test_a_wrong_answer_is_a_failure_too(asked: str, answer: dict[str, Any], ste
     assert fly(Api(ANSWERS | {asked: (200, answer)}))["failed"] == step
 
 
+@pytest.mark.parametrize("answer", [None, ["7"]])
+def test_an_answer_that_is_no_object_is_a_failure_and_no_fault(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Null is how a cancel that is done and cannot be shown is answered."""
+    seen = fly(Api(ANSWERS | {"DELETE /jobs/7": (202, answer)}))
+
+    assert (seen["failed"], "202" in seen["why"]) == ("cancel", True)
+    told = emitted(capsys)
+    assert (told["CanaryFailures"], told["SigningKeyAgeDays"]) == (1, 3.0)
+
+
 def test_a_connection_that_breaks_is_a_failure_and_no_fault() -> None:
     seen = fly(Api({key: value for key, value in ANSWERS.items() if key != "POST /jobs"}))
 

@@ -211,6 +211,22 @@ def test_lines_of_ours_stand_once_at_the_end_and_what_was_there_stays(tmp_path: 
     assert conf.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize(("accounting", "kept"), [("yes", ["AccountingStoreFlags=job_comment,job_extra"]), ("no", [])])
+def test_accounting_keeps_the_markers_of_jobs_beside_what_an_operator_has_it_keep(
+    tmp_path: Path, accounting: str, kept: list[str]
+) -> None:
+    (tmp_path / "slurm.conf").write_text("PrivateData=jobs\nAccountingStoreFlags=job_comment\n")
+    script = (
+        f'eval "$(sed -n "/^set_configuration()/,/^}}/p" "{HEAD_NODE}/configure.sh")"; SLURM_ETC=$1 accounting=$2 '
+        "slurm_conf=$1/slurm.conf slurmdbd_conf=$1/slurmdbd.conf jwt_key=/key SLURMDBD=no "
+        "jobcomp_lines=(); set_configuration"
+    )
+    done = bash(script, str(tmp_path), accounting)
+    _, ours = (tmp_path / "slurm.conf").read_text().split("# slurm-gateway:")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in ours.splitlines() if line.startswith("Accounting")] == kept
+
+
 def test_our_own_lines_are_not_taken_for_an_operators(tmp_path: Path) -> None:
     (tmp_path / "slurm.conf").write_text("A=1\n\n# slurm-gateway: ours\nA=2\n")
     assert bash('SLURM_ETC=$1 conf_value "$1/slurm.conf" A', str(tmp_path)).stdout == "1"

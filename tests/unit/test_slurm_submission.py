@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from slurm_gateway.caller import Caller
 from slurm_gateway.errors import UnavailableError
 from slurm_gateway.slurm_submission import SlurmSubmission
 from slurm_gateway.slurmrestd import Slurmrestd
+from slurm_gateway.submission import Claim
 
 ALICE = Caller("alice", "token", int(time.time()) + 900)
 MARKER = str(markers.new(1795250000, "c" * 64))
@@ -29,11 +30,11 @@ def slurm() -> Iterator[StandIn]:
         yield stand_in
 
 
-def submission(slurm: StandIn, recorded: Any) -> SlurmSubmission:
+def submission(slurm: StandIn, recorded: Any = None, clock: Callable[[], float] = time.time) -> SlurmSubmission:
     daemon = Slurmrestd(slurm.url)
     return SlurmSubmission(
         daemon, ApiVersions(daemon), ALICE, lambda _: pytest.fail("it submits"),
-        cluster="parallelcluster", ends_at=time.time() + 30, clock=time.time, recorded=recorded,
+        cluster="parallelcluster", ends_at=clock() + 30, clock=clock, recorded=recorded,
     )  # fmt: skip
 
 
@@ -83,3 +84,26 @@ def test_without_records_nothing_is_known_until_slurms_list_is_read(slurm: Stand
     without = submission(slurm, None).glimpse(MARKER)
     assert without is not None
     assert without["id"] == "12"
+
+
+@pytest.mark.parametrize(("token_lives", "until"), [(900, 600), (300, 300)])
+def test_accounting_is_asked_for_jobs_until_the_token_can_have_made_none_any_more(
+    slurm: StandIn, token_lives: int, until: int
+) -> None:
+    """A submit that a frozen slurmctld has in its socket becomes a job when it thaws: here 200 s later."""
+    sent = 1795250000
+    claim = Claim(
+        user="alice", key="key", request="", marker=MARKER, sender="", sent_after=sent, sender_until=0,
+        token_expires_at=sent + token_lives,
+    )  # fmt: skip
+    slurm.answers[ALL] = answer(jobs=[])
+    window = f"start_time={sent - 60}&end_time={sent + until + 60}"
+    query = f"users=alice&{window}&usage_time_as_submit_time=true&skip_steps=true"
+    slurm.answers[f"GET /slurmdb/v0.0.42/jobs/?{query}"] = [
+        answer(jobs=[{"job_id": 12, "time": {"submission": sent + 200}, "extra": extra}])
+        for extra in (MARKER, str(markers.new(sent)))
+    ]
+
+    asking = submission(slurm, clock=lambda: sent + 600)
+
+    assert [asking.may_have_forgotten(claim) for _ in range(2)] == [True, False]

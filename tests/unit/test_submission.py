@@ -145,6 +145,19 @@ def test_what_slurm_may_have_run_and_forgotten_is_not_sent_again() -> None:
     assert len(world.jobs) == 1
 
 
+def test_what_a_frozen_slurm_took_when_it_thawed_and_forgot_since_is_not_sent_again() -> None:
+    world = w.World()
+    world.frozen = True
+    assert kind(w.run_alone(w.Request(world))) == "submit-outcome-unknown"
+    world.pass_time(200)
+    world.frozen = False
+    world.pass_time(1)
+    world.pass_time(w.MIN_JOB_AGE + 10)
+
+    assert kind(w.run_alone(w.Request(world))) == "submit-outcome-forgotten"
+    assert len(world.jobs) == 1
+
+
 def test_accounting_that_knows_of_no_job_lets_it_be_sent_again() -> None:
     world = w.World()
     at(w.Request(world), "submit").die()
