@@ -126,6 +126,18 @@ def local(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 def up(*arguments: str) -> None:
     done = local("up", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
+    # What it asks would stand in the logs among what a test asks, at any moment.
+    schedule_canary(on=False)
+
+
+def schedule_canary(*, on: bool) -> None:
+    """Turn the schedule on or off that runs the canary every five minutes, and have the emulator keep it so."""
+    administrator = principals.administrator()
+    cloudformation, events = (aws_emulator.client(service, administrator) for service in ("cloudformation", "events"))
+    found = cloudformation.describe_stack_resource(StackName=stacks.API_STACK, LogicalResourceId="CanarySchedule")
+    (events.enable_rule if on else events.disable_rule)(Name=found["StackResourceDetail"]["PhysicalResourceId"])
+    # One that is killed knows only what it had written.
+    aws_emulator.save()
 
 
 def slurm(*command: str, user: str | None = None, check: bool = True) -> str:
@@ -156,6 +168,7 @@ def stack() -> Iterator[Stack]:
     forget_records()
     with httpx.Client(timeout=35, trust_env=False) as http:
         yield Stack(read_env(ROOT / ".local/env"), http)
+    schedule_canary(on=True)
 
 
 def forget_records() -> None:
