@@ -230,6 +230,7 @@ def test_admitted_pair_acts_as_its_own_user(stack: Stack, tokens: Tokens, name: 
         assert slurm("squeue", "--noheader", f"--jobs={job_id}", "--format=%u").strip() == expected
 
 
+@pytest.mark.any_release
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_pair_never_reaches_the_load_balancer(stack: Stack, tokens: Tokens, name: str) -> None:
     status, make = REFUSED[name]
@@ -240,6 +241,7 @@ def test_refused_pair_never_reaches_the_load_balancer(stack: Stack, tokens: Toke
     assert seen_by_the_load_balancer(stack, before) == []
 
 
+@pytest.mark.any_release
 @pytest.mark.parametrize("name", NOWHERE)
 def test_unknown_path_is_not_found_and_goes_no_further(stack: Stack, tokens: Tokens, name: str) -> None:
     before = load_balancer_log()
