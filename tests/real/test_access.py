@@ -304,9 +304,10 @@ def test_a_user_with_sudo_or_none_at_all_is_not_published(stack: Stack) -> None:
     """
     try:
         slurm("bash", "-ec", make)
-        wait_for(lambda: published(stack) == {*USERS, "ordinary"}, "the new user", 20)
+        # Long before the timer would, every five minutes.
+        wait_for(lambda: published(stack) == {*USERS, "ordinary"}, "the new user", 60)
         slurm("bash", "-ec", "echo 'ordinary ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ordinary")
-        wait_for(lambda: published(stack) == USERS, "the user with sudo to go", 20)
+        wait_for(lambda: published(stack) == USERS, "the user with sudo to go", 60)
     finally:
         users = "ordinary in-sudoers in-group in-disk a-service"
         slurm(
