@@ -99,11 +99,13 @@ class Stack:
         return job
 
     def wait_for_state(self, user: str, job_id: int, states: set[str], timeout: float = 60) -> dict[str, Any]:
-        return wait_for(
-            lambda: job if states & set((job := self.job(user, job_id))["job_state"]) else None,
-            f"job {job_id} to be {states}",
-            timeout,
-        )
+        def reached() -> dict[str, Any] | None:
+            job = self.job(user, job_id)
+            # Slurm has not done with it while it also says COMPLETING.
+            return job if states & set(job["job_state"]) and "COMPLETING" not in job["job_state"] else None
+
+        found: dict[str, Any] = wait_for(reached, f"job {job_id} to be {states}", timeout)
+        return found
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:

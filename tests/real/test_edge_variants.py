@@ -74,6 +74,8 @@ class Tokens:
 
 @pytest.fixture(scope="module")
 def tokens(stack: Stack) -> Tokens:
+    # These are kept for the whole module.
+    stack._tokens.clear()
     alice = stack.token("alice")
     short = stack.signed("alice", "POST", "/token", '{"lifespan": 1}').json()
     public = jwt.PyJWK(stack.http.get(stack.api + "/.well-known/jwks.json").json()["keys"][0]).key

@@ -41,6 +41,10 @@ def is_listed(stack: Stack, user: str, job: str, state: str) -> Callable[[], Any
     return lambda: (found := listed(stack, user).get(job)) and found["state"] == state and found
 
 
+def is_quiet(stack: Stack, user: str, job: str) -> Callable[[], Any]:
+    return lambda: found if not (found := one(stack, user, job).json())["state_flags"] else None
+
+
 @pytest.fixture
 def as_it_was(stack: Stack) -> Iterator[None]:
     yield
@@ -75,13 +79,9 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
     ]
     told = [wait_for(is_listed(stack, "alice", job, "FAILED"), f"the end of job {job}", 60) for job in ids]
 
-    def quiet(job: str) -> Any:
-        answer = one(stack, "alice", job).json()
-        return answer if not answer["state_flags"] else None
-
     for job, found in zip(ids, told, strict=True):
         # What is told of an end says nothing of the COMPLETING that follows it in Slurm for a moment.
-        answered = wait_for(lambda job=job: quiet(job), f"job {job} to complete")
+        answered = wait_for(is_quiet(stack, "alice", job), f"job {job} to complete")
         # The journal knows no reasons, output is told later, and a reader of the whole array is shown one task's paths.
         unlike = {"state_reason", "output"} | ({"stdout", "stderr"} if found["tasks"] else set())
         same = set(found) - unlike - {"tasks"}
