@@ -114,13 +114,17 @@ def run(jobs: int, *, kill_every: float = 3.0, seed: int = 1) -> Run:
     found.kinds = Counter(kind.name for kind in kinds)
     chance.shuffle(kinds)
     begin = time.monotonic()
-    with event_tap() as tap, _killed(chance, kill_every) as killer:
-        ids = _submit(kinds)
-        _end_by_hand(ids)
-        for job, kind in ids:
-            found.expected |= _expected(job, kind)
-        _settle(found, tap)
+    with event_tap() as tap:
+        with _killed(chance, kill_every) as killer:
+            ids = _submit(kinds)
+            _end_by_hand(ids)
+            for job, kind in ids:
+                found.expected |= _expected(job, kind)
+            _wait(lambda: killer.kills and _are_over({job for job, _ in ids}), "all jobs to end", 600)
         found.kills = killer.kills
+        # Now it lives: an end that Slurm's journal does not tell is told some seconds after it was seen, by a feed that
+        # was not killed in between.
+        _settle(found, tap)
     found.seconds = time.monotonic() - begin
     return found
 
@@ -192,6 +196,11 @@ def _end_by_hand(ids: list[tuple[str, Kind]]) -> None:
 
 def _state(job: str) -> str:
     return cluster.run(["squeue", "--noheader", f"--jobs={job}", "--states=all", "--format=%T"]).stdout.strip()
+
+
+def _are_over(jobs: set[str]) -> bool:
+    left = cluster.run(["squeue", "--noheader", "--name=bench", "--format=%F"])
+    return left.returncode == 0 and not jobs & set(left.stdout.split())
 
 
 def _settle(found: Run, tap: EventTap) -> None:

@@ -99,11 +99,13 @@ class Stack:
         return job
 
     def wait_for_state(self, user: str, job_id: int, states: set[str], timeout: float = 60) -> dict[str, Any]:
-        return wait_for(
-            lambda: job if states & set((job := self.job(user, job_id))["job_state"]) else None,
-            f"job {job_id} to be {states}",
-            timeout,
-        )
+        def reached() -> dict[str, Any] | None:
+            job = self.job(user, job_id)
+            # Slurm has not done with it while it also says COMPLETING.
+            return job if states & set(job["job_state"]) and "COMPLETING" not in job["job_state"] else None
+
+        found: dict[str, Any] = wait_for(reached, f"job {job_id} to be {states}", timeout)
+        return found
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:
@@ -126,6 +128,18 @@ def local(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 def up(*arguments: str) -> None:
     done = local("up", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
+    # What it asks would stand in the logs among what a test asks, at any moment.
+    schedule_canary(on=False)
+
+
+def schedule_canary(*, on: bool) -> None:
+    """Turn the schedule on or off that runs the canary every five minutes, and have the emulator keep it so."""
+    administrator = principals.administrator()
+    cloudformation, events = (aws_emulator.client(service, administrator) for service in ("cloudformation", "events"))
+    found = cloudformation.describe_stack_resource(StackName=stacks.API_STACK, LogicalResourceId="CanarySchedule")
+    (events.enable_rule if on else events.disable_rule)(Name=found["StackResourceDetail"]["PhysicalResourceId"])
+    # One that is killed knows only what it had written.
+    aws_emulator.save()
 
 
 def slurm(*command: str, user: str | None = None, check: bool = True) -> str:
@@ -156,6 +170,7 @@ def stack() -> Iterator[Stack]:
     forget_records()
     with httpx.Client(timeout=35, trust_env=False) as http:
         yield Stack(read_env(ROOT / ".local/env"), http)
+    schedule_canary(on=True)
 
 
 def forget_records() -> None:
@@ -202,5 +217,5 @@ def no_jobs_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Cancel what a test left in the queue, so that the next one finds free nodes."""
     yield
     if "stack" in request.fixturenames:
-        for user in ("alice", "bob"):
-            slurm("scancel", f"--user={user}", check=False)
+        # One command, from this process: it comes after each of some thousand tests.
+        cluster.run(["sh", "-c", "scancel --user=alice; scancel --user=bob"])

@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import time
+import uuid
 from fcntl import ioctl
 from struct import pack
 from termios import TIOCSWINSZ
@@ -15,7 +16,7 @@ from termios import TIOCSWINSZ
 import pytest
 
 from tests.real.client_command import Client
-from tests.real.conftest import ROOT
+from tests.real.conftest import ROOT, slurm
 
 pytestmark = pytest.mark.any_release
 
@@ -23,11 +24,14 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 def test_log_comes_while_the_job_runs_and_is_complete_soon_after_its_end(client: Client) -> None:
-    script = client.script("talk.sh", "for n in 1 2 3 4; do echo line $n; sleep 3; done; exit 3")
+    go = f"/home/alice/go-{uuid.uuid4().hex}"
+    waits = f"until [ -e {go} ]; do sleep 0.2; done; rm {go}"
+    script = client.script("talk.sh", f"for n in 1 2 3; do echo line $n; sleep 1.5; done; {waits}; echo line 4; exit 3")
     process = client.start("submit", script, "--follow")
     assert process.stdout is not None
     assert process.stdout.readline() == "line 1\n"
     assert process.poll() is None, "the job is not over yet"
+    slurm("touch", go, user="alice")
     # What came together with the first line is in the buffer, and communicate() would leave it there.
     assert process.stdout.read() == "line 2\nline 3\nline 4\n"
     process.communicate(timeout=120)

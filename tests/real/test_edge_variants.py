@@ -74,6 +74,8 @@ class Tokens:
 
 @pytest.fixture(scope="module")
 def tokens(stack: Stack) -> Tokens:
+    # These are kept for the whole module.
+    stack._tokens.clear()
     alice = stack.token("alice")
     short = stack.signed("alice", "POST", "/token", '{"lifespan": 1}').json()
     public = jwt.PyJWK(stack.http.get(stack.api + "/.well-known/jwks.json").json()["keys"][0]).key
@@ -230,6 +232,7 @@ def test_admitted_pair_acts_as_its_own_user(stack: Stack, tokens: Tokens, name: 
         assert slurm("squeue", "--noheader", f"--jobs={job_id}", "--format=%u").strip() == expected
 
 
+@pytest.mark.any_release
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_pair_never_reaches_the_load_balancer(stack: Stack, tokens: Tokens, name: str) -> None:
     status, make = REFUSED[name]
@@ -240,6 +243,7 @@ def test_refused_pair_never_reaches_the_load_balancer(stack: Stack, tokens: Toke
     assert seen_by_the_load_balancer(stack, before) == []
 
 
+@pytest.mark.any_release
 @pytest.mark.parametrize("name", NOWHERE)
 def test_unknown_path_is_not_found_and_goes_no_further(stack: Stack, tokens: Tokens, name: str) -> None:
     before = load_balancer_log()

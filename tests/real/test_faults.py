@@ -46,6 +46,8 @@ def test_slurmrestd_down_is_a_gateway_error_and_heals(stack: Stack) -> None:
     wait_for(lambda: answers(stack), "slurmrestd to answer again")
 
 
+# On each release it is the gateway that gives up first, after its 30 s.
+@pytest.mark.any_release
 def test_slurmctld_down_is_an_error_and_heals(stack: Stack) -> None:
     stack.token("alice")
     with stopped("slurmctld.service"):

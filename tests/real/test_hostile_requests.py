@@ -38,6 +38,8 @@ def known(stack: Stack) -> Iterator[Known]:
     def token(user: str) -> str:
         return slurm("scontrol", "token", f"username={user}", "lifespan=1200").strip().removeprefix("SLURM_JWT=")
 
+    # These are kept for the whole module.
+    stack._tokens.clear()
     yield Known(
         alice=stack.token("alice"),
         bob=stack.token("bob"),

@@ -43,6 +43,8 @@ CLASSES: dict[str, Callable[[Material], Iterator[Case]]] = {
 
 @pytest.fixture(scope="module")
 def material(stack: Stack) -> Iterator[Material]:
+    # These are kept for the whole module.
+    stack._tokens.clear()
     alice = stack.token("alice")
     administrator = principals.administrator()
     kms = aws_emulator.client("kms", administrator)

@@ -144,6 +144,7 @@ def test_a_job_that_an_administrator_holds_gets_its_input_and_runs_once_he_relea
     assert slurm("cat", f"/home/alice/{asked.job_id}.out") == "whole\n"
 
 
+@pytest.mark.any_release
 def test_a_service_that_is_killed_while_it_copies_leaves_nothing_half_done(order: Order, send: Send) -> None:
     content = b"0123456789abcdef" * (6 << 20)
     asked = order(content)

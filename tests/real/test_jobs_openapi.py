@@ -12,6 +12,9 @@ import pytest
 
 from tests.real.conftest import ROOT, Stack
 
+# That each API version of a release gives the same job is in test_jobs_reads.py.
+pytestmark = pytest.mark.any_release
+
 TOOLS = ROOT / ".local/openapi/bin"
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",

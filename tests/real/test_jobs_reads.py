@@ -48,7 +48,7 @@ def hetjob(user: str = "alice") -> int:
 
 
 def test_a_job_is_read_from_its_start_to_its_end(read: Callable[..., dict[str, Any]]) -> None:
-    job_id = sbatch("--job-name=lives", "--time=5", "-n2", wrap="sleep 2; exit 3")
+    job_id = sbatch("--job-name=lives", "--time=5", "-n2", wrap="sleep 6; exit 3")
 
     begun = wait_for(lambda: job if (job := read(job_id))["state"] == "RUNNING" else None, "it to run")
     assert (begun["id"], begun["name"], begun["user"], begun["time_limit"]) == (str(job_id), "lives", "alice", 300)
@@ -75,10 +75,14 @@ def test_every_api_version_of_the_release_gives_the_same_job(stack: Stack) -> No
             found.append(jobs.read(answer.json()["jobs"], job_id, "parallelcluster"))
         return found
 
-    shown = {version: shape for version in KNOWN if (shape := shapes(version))}
+    # A part of a job that starts between two versions' answers changes what is shown: then all are asked again.
+    for _ in range(3):
+        shown = {version: shape for version in KNOWN if (shape := shapes(version))}
+        assert len(shown) >= 3
+        newest = next(iter(shown.values()))
+        if all(shape == newest for shape in shown.values()):
+            break
 
-    assert len(shown) >= 3
-    newest = next(iter(shown.values()))
     assert None not in newest
     for version, shape in shown.items():
         assert shape == newest, version
@@ -148,10 +152,11 @@ def test_another_users_job_can_be_neither_changed_nor_cancelled(ask: Ask) -> Non
 def test_a_job_that_was_read_is_in_its_owners_list(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:
     job_id = sbatch("--job-name=remembered", wrap="true")
     wait_for(lambda: jobs.is_final(read(job_id)), "it to end")
-    known = read(job_id)
+    # Its output may be told of in between.
+    known = read(job_id) | {"output": None}
 
     listed = ask("GET", "/jobs", params={"name": "remembered"}).json()["jobs"]
-    assert known in listed
+    assert known in [job | {"output": None} for job in listed]
 
 
 def test_a_list_pages_newest_first(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:

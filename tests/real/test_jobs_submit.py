@@ -119,9 +119,10 @@ def test_a_submit_that_slurm_leaves_unanswered_is_found_when_it_answers_again(st
 
 
 def test_many_submits_under_faults_make_one_job_a_key(stack: Stack) -> None:
-    result = submit_faults.run(100, seed=int(time.time()))
+    seed = int(time.time())
+    result = submit_faults.run(100, seed=seed)
 
-    assert result.is_exact(), "\n".join(result.lines())
+    assert result.is_exact(), "\n".join([f"seed {seed}", *result.lines()])
 
 
 def test_a_cluster_that_is_full_says_so_and_takes_the_same_key_later(stack: Stack) -> None:

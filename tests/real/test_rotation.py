@@ -14,7 +14,7 @@ import pytest
 from bench.rotations import Clients, put_back, rotate, rotation
 from slurm_gateway.rotation import Rotation
 from tests.real.conftest import NATIVE_VERSION, Stack, slurm, wait_for
-from tests.real.test_headnode import key_ids
+from tests.real.test_headnode import follow_keys, key_ids
 
 # The soak rotates on both releases.
 pytestmark = pytest.mark.any_release
@@ -53,6 +53,7 @@ def walk(stack: Stack) -> Iterator[Rotation]:
     """The stack's rotation; its own key is put back afterwards."""
     yield rotation(settle=40, lifespan=LIFESPAN)
     own = put_back()
+    follow_keys()
     wait_for(lambda: key_ids() == [own], "the head node to have the stack's own key", 30)
     # Every function's list of keys is at most 25 s old.
     stack._tokens.clear()
