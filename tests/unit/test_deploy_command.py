@@ -1,0 +1,68 @@
+"""deploy/deploy, with the command lines that it drives stood in for: what they are told, in which order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.address import CHECKOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Each notes how it was called, and aws answers as the requirements stack would. `cp -` also notes its standard input.
+STAND_IN = """#!/bin/sh
+[ "$1" = sts ] || echo "$(basename "$0") $*" >>"$CALLS"
+case "$*" in
+  *"OutputKey=='BucketName'"*) echo bucket ;;
+  *"OutputKey=='HeadNodeArguments'"*) [ -n "$NO_ARGUMENTS" ] || echo "--port 6830 --bucket bucket" ;;
+  *"s3 cp"*" - "*) cat >>"$CALLS" ;;
+esac
+"""
+TOOLS = ("aws", "sam", "pcluster", "node")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A directory of programs: the stand-ins, and of the machine's own what the script itself needs."""
+    for tool in TOOLS:
+        (tmp_path / tool).write_text(STAND_IN)
+        (tmp_path / tool).chmod(0o755)
+    for tool in ("bash", "sh", "basename", "dirname", "readlink", "cat", "sed", "mv", "rm"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    return tmp_path
+
+
+def deploy(machine: Path, step: str, **environment: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
+    """Run a step; give how the stand-ins were called, and the run."""
+    calls = machine / "calls"
+    calls.touch()
+    done = subprocess.run(
+        [CHECKOUT / "deploy" / "deploy", step],
+        env={"PATH": str(machine), "CALLS": str(calls), "HOME": os.devnull, **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return calls.read_text().splitlines(), done
+
+
+def test_head_node_files_go_into_the_bucket_and_the_stacks_arguments_beside_them(machine: Path) -> None:
+    calls, done = deploy(machine, "upload_head_node")
+
+    assert done.returncode == 0, done.stderr
+    assert calls[-3:] == [
+        "aws s3 cp --only-show-errors --recursive headnode/ s3://bucket/headnode/",
+        "aws s3 cp --only-show-errors - s3://bucket/headnode/arguments",
+        "--port 6830 --bucket bucket",
+    ]
+
+
+def test_nothing_is_uploaded_for_a_stack_that_does_not_say_the_arguments(machine: Path) -> None:
+    calls, done = deploy(machine, "upload_head_node", NO_ARGUMENTS="1")
+
+    assert done.returncode == 1
+    assert "no output HeadNodeArguments: deploy it again" in done.stderr
+    assert [call for call in calls if " s3 " in call] == []
