@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,3 +67,23 @@ def test_nothing_is_uploaded_for_a_stack_that_does_not_say_the_arguments(machine
     assert done.returncode == 1
     assert "no output HeadNodeArguments: deploy it again" in done.stderr
     assert [call for call in calls if " s3 " in call] == []
+
+
+def test_each_stacks_packages_lie_in_a_folder_of_its_own(machine: Path) -> None:
+    deploy(machine, "requirements", STACK="genomics-requirements", API_STACK="genomics")
+    calls, done = deploy(machine, "api", STACK="genomics-requirements", API_STACK="genomics")
+
+    assert done.returncode == 0, done.stderr
+    deploys = [call.split() for call in calls if call.startswith("sam deploy")]
+    assert [call[call.index("--stack-name") + 1 : call.index("--parameter-overrides")] for call in deploys] == [
+        ["genomics-requirements", "--s3-prefix", "genomics-requirements"],
+        ["genomics", "--s3-prefix", "genomics"],
+    ]
+
+
+def test_samconfigs_folders_are_its_stacks_names() -> None:
+    config = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())
+
+    for environment in ("default", "requirements"):
+        of_stack = config[environment]
+        assert of_stack["deploy"]["parameters"]["s3_prefix"] == of_stack["global"]["parameters"]["stack_name"]
