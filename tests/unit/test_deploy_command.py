@@ -87,3 +87,18 @@ def test_samconfigs_folders_are_its_stacks_names() -> None:
     for environment in ("default", "requirements"):
         of_stack = config[environment]
         assert of_stack["deploy"]["parameters"]["s3_prefix"] == of_stack["global"]["parameters"]["stack_name"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "comes_with"),
+    [("pcluster", "pip install aws-parallelcluster=="), ("node", "Node.js"), ("aws", "pip install awscli")],
+)
+def test_a_tool_that_the_cluster_needs_is_missed_before_anything_is_begun(
+    machine: Path, tool: str, comes_with: str
+) -> None:
+    (machine / tool).unlink()
+
+    calls, done = deploy(machine, "cluster")
+
+    assert (done.returncode, calls) == (1, [])
+    assert f"{tool} is not installed. It comes with: {comes_with}" in done.stderr
