@@ -138,3 +138,10 @@ def test_the_commands_of_the_pages_are_found() -> None:
         "pcluster update-cluster --cluster-name",
         "pcluster describe-cluster --cluster-name",
     } <= found
+
+
+def test_a_document_of_more_than_4_kb_can_be_written_by_the_pages_commands() -> None:
+    puts = [command for page in PAGES for command in commands(page.read_text()) if " put-parameter " in command]
+
+    assert len(puts) == 2
+    assert [command for command in puts if "--tier Intelligent-Tiering" not in command] == []
