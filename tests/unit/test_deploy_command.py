@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -102,3 +103,44 @@ def test_a_tool_that_the_cluster_needs_is_missed_before_anything_is_begun(
 
     assert (done.returncode, calls) == (1, [])
     assert f"{tool} is not installed. It comes with: {comes_with}" in done.stderr
+
+
+# A bucket of full lists of long keys: each deletion takes one away, and an empty request is an error as it is on AWS.
+BUCKET = """#!/bin/bash
+echo "$(basename "$0") $*" >>"$CALLS"
+left=$(cat "$LEFT")
+case "$*" in
+  "s3api list-object-versions --bucket b --max-items 1000 "*)
+    echo '{"Quiet": true, "Objects": ['
+    if ((left > 0)); then
+      key=$(printf '%0900d' 0)
+      for ((i = 0; i < 999; i++)); do echo "{\\"Key\\": \\"$key\\", \\"VersionId\\": \\"$i\\"},"; done
+      echo '{"Key": "last", "VersionId": "null"}'
+    fi
+    echo ']}' ;;
+  "s3api delete-objects --bucket b --delete file://versions.json")
+    grep -q VersionId versions.json || exit 254
+    echo $((left - 1)) >"$LEFT" ;;
+  "s3 rb s3://b") exit "$left" ;;
+  *) exit 252 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("lists", [0, 1, 3])
+def test_the_pages_commands_empty_a_bucket_of_any_size(tmp_path: Path, lists: int) -> None:
+    guide = (CHECKOUT / "docs" / "deploy.md").read_text()
+    block = re.findall(r"^```sh\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)[-1]
+    (tmp_path / "aws").write_text(BUCKET)
+    (tmp_path / "aws").chmod(0o755)
+    (tmp_path / "left").write_text(str(lists))
+    files = {"CALLS": str(tmp_path / "calls"), "LEFT": str(tmp_path / "left")}
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=tmp_path, env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "BUCKET": "b", **files},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text().count("delete-objects") == lists
