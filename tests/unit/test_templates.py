@@ -411,6 +411,8 @@ def test_a_function_logs_json_to_a_group_that_forgets(name: str) -> None:
     logging = function(name)["LoggingConfig"]
 
     assert logging["LogFormat"] == "JSON"
+    # Else Lambda drops what LogLevel=DEBUG asks for.
+    assert logging["ApplicationLogLevel"] == "DEBUG"
     assert int(api_resource(logging["LogGroup"])["Properties"]["RetentionInDays"]) == 90
 
 
