@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from aiopenapi3.v30.root import Root as OpenApiDocument
 from templates_under_test import (
     ACCOUNT,
     API_STACK,
@@ -231,6 +233,16 @@ def test_the_import_fails_rather_than_to_drop_what_it_does_not_know() -> None:
 
 
 # ---- integrations -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [{}, {"Accounting": "true", **ISSUERS}], ids=["as it is", "with every route"])
+def test_the_document_lacks_nothing_that_openapi_requires(parameters: dict[str, str]) -> None:
+    body = api_body(**parameters)
+
+    # It takes what it reads apart.
+    OpenApiDocument.model_validate(deepcopy(body))
+    # What stands below an extension is nobody's to miss, but reads the same.
+    assert all("responses" in operation for path in body["paths"].values() for operation in path.values())
 
 
 def test_every_integration_has_a_time_out_that_an_http_api_can_keep() -> None:
