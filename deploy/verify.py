@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCRIPT = b"#!/bin/sh\n#SBATCH --job-name=verify --hold --time=1 --chdir=/ --output=/dev/null\ntrue\n"
+TWO_COMPONENTS = SCRIPT.replace(b"true\n", b"#SBATCH hetjob\n#SBATCH --hold --time=1\ntrue\n")
 Subject = TypeVar("Subject")
 TEN_MEGABYTES = 10 * 1024 * 1024
 
@@ -127,9 +128,28 @@ def native(api: Api) -> str:
     return f"Slurm {about['release']}, cluster {about['cluster']}, API {api.version}"
 
 
+def escaped_path(api: Api) -> str:
+    """What is escaped in a path arrives escaped, once: slurmrestd decodes %2B, refuses a bare + and knows no %252B."""
+    job = json.loads(api.ask("POST", "/jobs", 201, api.headers, TWO_COMPONENTS).data)["id"]
+    path = f"/slurm/{api.version}/job/{job}%2B1"
+    try:
+        found = json.loads(api.ask("GET", path, 200, api.headers).data)["jobs"]
+    finally:
+        api.ask("DELETE", f"/jobs/{job}", 202, api.headers)
+    if (int(job), 1) not in [(each["het_job_id"]["number"], each["het_job_offset"]["number"]) for each in found]:
+        raise CheckFailedError(f"GET {path} gave {len(found)} jobs, and not that component")
+    return f"job {job}+1"
+
+
 def empty_segment(api: Api) -> str:
     """The load balancer's rule refuses two slashes, which would get round the job list's throttle."""
     return api.ask("GET", f"/slurm/{api.version}//jobs", 400, api.headers).data.decode()
+
+
+def missing_script(api: Api) -> str:
+    """S3 tells the function what is not there from what it may not read: by its right to list the bucket."""
+    answer = api.ask("GET", f"/scripts/{'0' * 64}", 404, api.headers)
+    return f"404 {json.loads(answer.data)['title']}"
 
 
 def large_body(api: Api) -> str:
@@ -241,8 +261,8 @@ class Stack:
 
 
 API_CHECKS: tuple[Callable[[Api], str], ...] = (
-    public_keys, unsigned_token, token, missing_headers, forged_token, another_name, submit, native, empty_segment,
-    large_body, throttle,
+    public_keys, unsigned_token, token, missing_headers, forged_token, another_name, submit, native, escaped_path,
+    empty_segment, missing_script, large_body, throttle,
 )  # fmt: skip
 ACCOUNT_CHECKS: tuple[Callable[[Stack], str], ...] = (
     vpc_link, target_health, alarms, canary, embedded_metrics, access_log

@@ -37,6 +37,8 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --region NAME               AWS region (default: from the environment file, else the metadata service)
   --environment-file PATH     NAME=value lines for the AWS CLI, for instance AWS_ENDPOINT_URL; copied, readable by root only
   --source s3://BUCKET/DIR/   where the files beside this script come from when they do not lie beside it
+  --arguments s3://B/KEY      object with more arguments, separated by white space; those given here come before them
+  --release NAME              what is being installed, for the output (default: not told)
   --help                      print this
 TEXT
 }
@@ -45,30 +47,44 @@ TEXT
 keys_parameter='' target_group_arn='' allow_cidrs='' port=6830 listen_address=0.0.0.0 slurmdbd=auto
 memory_max=2G lists_target_group_arn='' lists_memory_max=1G max_connections=124 slurm_prefix=/opt/slurm slurm_etc='' systemctl=systemctl
 instance_id='' region='' environment_file='' source='' event_bus='' python='' users_object='' canary_user=''
-bucket='' orders_queue='' shared_directories=auto
+bucket='' orders_queue='' shared_directories=auto arguments='' release=''
 output_max_bytes=10737418240 output_max_files=1000 output_bandwidth=104857600
-while (($# > 0)); do
-  case $1 in
-    --help) usage && exit 0 ;;
-    --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
-      --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
-      --region | --environment-file | --source | --event-bus | --python | --bucket | --orders-queue | \
-      --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth | --users-object | \
-      --canary-user | --lists-target-group-arn | --lists-memory-max)
-      if (($# < 2)); then
-        echo "configure.sh: error: $1 needs a value; see --help" >&2
+read_arguments() {
+  local name
+  while (($# > 0)); do
+    case $1 in
+      --help) usage && exit 0 ;;
+      --keys-parameter | --target-group-arn | --allow-cidrs | --port | --listen-address | --slurmdbd | \
+        --memory-max | --max-connections | --slurm-prefix | --slurm-etc | --systemctl | --instance-id | \
+        --region | --environment-file | --source | --event-bus | --python | --bucket | --orders-queue | \
+        --shared-directories | --output-max-bytes | --output-max-files | --output-bandwidth | --users-object | \
+        --canary-user | --lists-target-group-arn | --lists-memory-max | --arguments | --release)
+        if (($# < 2)); then
+          echo "configure.sh: error: $1 needs a value; see --help" >&2
+          exit 2
+        fi
+        name=${1#--}
+        printf -v "${name//-/_}" '%s' "$2"
+        shift 2
+        ;;
+      *)
+        echo "configure.sh: error: unknown argument $1; see --help" >&2
         exit 2
-      fi
-      name=${1#--}
-      printf -v "${name//-/_}" '%s' "$2"
-      shift 2
-      ;;
-    *)
-      echo "configure.sh: error: unknown argument $1; see --help" >&2
-      exit 2
-      ;;
-  esac
-done
+        ;;
+    esac
+  done
+}
+read_arguments "$@"
+if [[ -n $arguments ]]; then
+  if ! text=$(aws s3 cp --only-show-errors "$arguments" -); then
+    echo "configure.sh: error: $arguments is missing or cannot be read (AWS's answer stands above)" >&2
+    exit 1
+  fi
+  read -rd '' -a listed <<<"$text" || true
+  # Those of the command line are read last, for the last one holds.
+  read_arguments "${listed[@]}" "$@"
+fi
+[[ -z $release ]] || echo "configure.sh: release $release"
 
 here=$(dirname "$(readlink -f "$0")")
 if [[ ! -f $here/lib.sh ]]; then

@@ -101,25 +101,13 @@ def start(release: str = DEFAULT_RELEASE, settings: Settings | None = None) -> N
     _checked(machine, ["systemctl", "start", "--no-block", *units])
 
 
-def configure(
-    *,
-    keys_parameter: str,
-    event_bus: str,
-    bucket: str,
-    orders_queue: str,
-    environment: Mapping[str, str],
-    target_group_arn: str | None = None,
-    lists_target_group_arn: str | None = None,
-    instance_id: str | None = None,
-    arguments: Sequence[str] = (),
-) -> None:
+def configure(*, arguments: Sequence[str], environment: Mapping[str, str], instance_id: str) -> None:
     """Run ``headnode/configure.sh`` on the head node, as OnNodeConfigured does on a ParallelCluster one.
 
-    Takes the name of the SSM parameter that lists the signing keys, those of the event bus and the bucket, the URL of
-    the queue of orders, the environment of AWS there
-    (AWS_ENDPOINT_URL, AWS_REGION and the head node's credentials), the load balancer's target group with the instance
-    id to register in it, and any further arguments of the script. Its output goes to standard output. Raises
-    ClusterError when it fails.
+    Takes the arguments of the script, the environment of AWS there (AWS_ENDPOINT_URL, AWS_REGION and the head node's
+    credentials), and the instance id to register. What this machine has otherwise than ParallelCluster's is told here,
+    before the arguments, of which the last one holds. The script's output goes to standard output. Raises ClusterError
+    when it fails.
     """
     release = _require_running()
     root = rootfs.release(release).directory
@@ -130,15 +118,10 @@ def configure(
     environment_file.touch(mode=0o600)
     environment_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     argv = [
-        "/root/headnode/configure.sh", "--keys-parameter", keys_parameter, "--event-bus", event_bus,
-        "--bucket", bucket, "--orders-queue", orders_queue, "--shared-directories", "/home",
-        "--python", "/usr/bin/python3", "--port", str(SLURMRESTD_PORT),
+        "/root/headnode/configure.sh", "--shared-directories", "/home", "--python", "/usr/bin/python3",
         "--listen-address", address(), "--environment-file", "/root/headnode.environment",
+        "--instance-id", instance_id,
     ]  # fmt: skip
-    if target_group_arn is not None and instance_id is not None:
-        argv += ["--target-group-arn", target_group_arn, "--instance-id", instance_id]
-    if lists_target_group_arn is not None:
-        argv += ["--lists-target-group-arn", lists_target_group_arn]
     sys.stdout.flush()
     command = _machine(release).command([*argv, *arguments])
     status = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode

@@ -1,5 +1,8 @@
 """cluster-config.yaml with its placeholders filled in from the requirements stack's outputs.
 
+One placeholder is no output: HeadNodeRelease, which differs whenever what configure.sh would do differs. Without a
+change ParallelCluster takes no update, and so would not run the script again.
+
 Also a command: it reads what ``aws cloudformation describe-stacks --query 'Stacks[0].Outputs'`` prints, and prints the
 cluster configuration, checked by ParallelCluster's own schema where ``--cluster`` names the cluster. ``make
 cluster-config`` runs it so.
@@ -8,6 +11,7 @@ cluster-config`` runs it so.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CLUSTER_CONFIG = Path(__file__).resolve().parent.parent / "cluster-config.yaml"
+HEAD_NODE = CLUSTER_CONFIG.with_name("headnode")
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 _NO_DATABASE = "    # For accounting (sacct, /slurmdb) give a Database here"
@@ -59,13 +64,20 @@ def fill(text: str, outputs: Mapping[str, str]) -> str:
     Takes the text of the configuration and the outputs by name; outputs that it does not ask for are no harm.
     Raises ClusterConfigError naming every output that is missing.
     """
-    missing = sorted(placeholders(text) - set(outputs))
-    if missing:
-        raise ClusterConfigError(
-            f"the requirements stack has no output {', '.join(missing)}: deploy the requirements-stack.yaml"
-            " that lies beside this cluster-config.yaml, and read its outputs again"
-        )
+    _require(placeholders(text), outputs)
     return _PLACEHOLDER.sub(lambda match: outputs[match[1]], text)
+
+
+def head_node_release(outputs: Mapping[str, str], directory: Path = HEAD_NODE) -> str:
+    """Give a digest of what configure.sh installs and of its arguments, which the stack's outputs hold.
+
+    Raises ClusterConfigError where they do not.
+    """
+    _require({"HeadNodeArguments"}, outputs)
+    digest = hashlib.sha256(outputs["HeadNodeArguments"].encode())
+    for name in ["manifest", *(directory / "manifest").read_text().split()]:
+        digest.update(hashlib.sha256((directory / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def with_database(text: str, database: Database) -> str:
@@ -102,6 +114,15 @@ def read_outputs(text: str) -> dict[str, str]:
         raise ClusterConfigError(f"standard input does not hold a stack's outputs; run: {_COMMAND}") from exc
 
 
+def _require(names: set[str], outputs: Mapping[str, str]) -> None:
+    missing = sorted(names - set(outputs))
+    if missing:
+        raise ClusterConfigError(
+            f"the requirements stack has no output {', '.join(missing)}: deploy the requirements-stack.yaml"
+            " that lies beside this cluster-config.yaml, and read its outputs again"
+        )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Fill cluster-config.yaml in from the outputs on standard input; give the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.cluster_config", description=__doc__)
@@ -114,7 +135,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if any(database) and not all(database):
             raise ClusterConfigError("give DatabaseUri, DatabaseUser and DatabaseSecretArn together")
-        text = fill(CLUSTER_CONFIG.read_text(), read_outputs(sys.stdin.read()))
+        outputs = read_outputs(sys.stdin.read())
+        text = fill(CLUSTER_CONFIG.read_text(), {**outputs, "HeadNodeRelease": head_node_release(outputs)})
         if given.DatabaseUri:
             text = with_database(text, Database(*database))
         if given.cluster:

@@ -18,7 +18,6 @@ from local.address import GATEWAY_PORT, LOAD_BALANCER_PORT, LOG_DIRECTORY, STATE
 from local.gateway import service as gateway
 from local.gateway.config import build_config
 from local.process import wait_until
-from local.rootfs import CANARY_USER
 from local.token import TokenError, mint
 
 if TYPE_CHECKING:
@@ -172,19 +171,10 @@ def configure_head_node(requirements: Mapping[str, str], instance_id: str, *more
     Takes the requirements stack's outputs, the instance to register, and further arguments. Raises ClusterError.
     """
     cluster.configure(
-        keys_parameter=requirements["KeysParameterName"],
-        event_bus=requirements["EventBusName"],
-        bucket=requirements["BucketName"],
-        orders_queue=requirements["HeadNodeQueueUrl"],
-        target_group_arn=requirements["TargetGroupArn"],
-        lists_target_group_arn=requirements["ListsTargetGroupArn"],
+        arguments=[*requirements["HeadNodeArguments"].split(), *more],
         environment=stacks.head_node_environment(requirements),
         instance_id=instance_id,
-        arguments=(
-            "--allow-cidrs", requirements["GatewaySubnetCidrs"], "--canary-user", CANARY_USER,
-            "--users-object", f"s3://{requirements['BucketName']}/headnode-state/users.json", *more,
-        ),
-    )  # fmt: skip
+    )
 
 
 def _say(what: str) -> None:

@@ -1,7 +1,7 @@
 """Log lines as JSON objects, the same on AWS and on one machine.
 
 Each line has `timestamp`, `level`, `logger`, `message` and whatever the call gave as `extra`. Lambda's
-JSON log format takes such lines as they are and filters them by `level`.
+JSON log format takes such lines as they are, and the template has it drop none for its `level`.
 """
 
 from __future__ import annotations

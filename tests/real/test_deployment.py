@@ -89,6 +89,8 @@ def test_deployment_commands_deploy_and_take_down(account: tuple[Path, dict[str,
     bucket = deployed.rpartition("headnode/ is in s3://")[2].partition("/")[0]
     listed = run(f"aws s3 ls s3://{bucket}/headnode/", clone, environment)
     assert "configure.sh" in listed
+    arguments = run(f"aws s3 cp s3://{bucket}/headnode/arguments -", clone, environment)
+    assert f"--bucket {bucket} " in arguments
 
     # What it does before it asks ParallelCluster to create anything.
     run(blocks["cluster"].replace("deploy-cluster", "cluster-config"), clone, environment)
@@ -160,7 +162,10 @@ def a_second_cluster_in_the_same_network_collides_with_nothing(clone: Path, envi
         clone,
         environment,
     )
-    deploy = "sam deploy --stack-name genomics --parameter-overrides RequirementsStack=genomics-requirements"
+    deploy = (
+        "sam deploy --stack-name genomics --s3-prefix genomics"
+        " --parameter-overrides RequirementsStack=genomics-requirements"
+    )
     run(deploy, clone, environment)
     run("make cluster-config STACK=genomics-requirements CLUSTER=genomics-cluster", clone, environment)
 

@@ -34,7 +34,7 @@ def test_every_check_of_the_api_goes_well(stack: Stack) -> None:
     done = verify(stack, "alice")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 of 11 as they should be" in done.stdout
+    assert "13 of 13 as they should be" in done.stdout
     assert "eyJ" not in done.stdout
 
 

@@ -6,15 +6,26 @@ import io
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from templates_under_test import requirements
+from templates_under_test import REQUIREMENTS_STACK, references, requirements
 
 from local import cluster_config
 from local.address import CHECKOUT
-from local.cluster_config import CLUSTER_CONFIG, ClusterConfigError, fill, placeholders, read_outputs
+from local.cluster_config import (
+    CLUSTER_CONFIG,
+    HEAD_NODE,
+    ClusterConfigError,
+    fill,
+    head_node_release,
+    placeholders,
+    read_outputs,
+)
+from local.intrinsics import resolve
+from local.rootfs import CANARY_USER
 
 # ParallelCluster and the local stack want other versions of the same libraries.
 TOOLS_PYTHON = CHECKOUT / ".local" / "tools" / "bin" / "python"
@@ -23,21 +34,16 @@ OUTPUTS = {
     "BucketName": "slurm-gateway-requirements-bucket-0a1b2c3d4e5f",
     "ComputeSubnetId1": "subnet-0123456789abcdef0",
     "ComputeSubnetId2": "subnet-0123456789abcdef1",
-    "EventBusName": "slurm-gateway-requirements-events",
-    "GatewaySubnetCidrs": "10.0.1.0/27,10.0.1.32/27",
-    "HeadNodeQueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/requirements-HeadNodeQueue-0A",
+    "HeadNodeArguments": "--keys-parameter /slurm-gateway/slurm-gateway-requirements/signing-keys --port 6830",
     "HeadNodePolicyArn": "arn:aws:iam::123456789012:policy/slurm-gateway-requirements-HeadNodePolicy-0A1B",
     "HeadNodeSecurityGroupId": "sg-0123456789abcdef0",
     "HeadNodeSubnetId": "subnet-0123456789abcdef0",
-    "ListsTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/lists/0123456789abcdef",
-    "KeysParameterName": "/slurm-gateway/slurm-gateway-requirements/signing-keys",
-    "SlurmrestdPort": "6830",
-    "TargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/slurm/0123456789abcdef",
 }
 
 
 def filled() -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load(fill(CLUSTER_CONFIG.read_text(), OUTPUTS))
+    values = {**OUTPUTS, "HeadNodeRelease": head_node_release(OUTPUTS)}
+    config: dict[str, Any] = yaml.safe_load(fill(CLUSTER_CONFIG.read_text(), values))
     return config
 
 
@@ -59,15 +65,16 @@ def faults(config: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_every_placeholder_is_an_output_of_the_requirements_stack() -> None:
-    assert placeholders(CLUSTER_CONFIG.read_text()) - set(requirements()["Outputs"]) == set()
+def test_every_placeholder_but_the_release_is_an_output_of_the_requirements_stack() -> None:
+    assert placeholders(CLUSTER_CONFIG.read_text()) - set(requirements()["Outputs"]) == {"HeadNodeRelease"}
 
 
 def test_every_placeholder_says_which_output_fills_it() -> None:
     lines = [line for line in CLUSTER_CONFIG.read_text().splitlines() if placeholders(line)]
 
     for line in lines:
-        assert [f"# output {name}:" in line for name in placeholders(line)] == [True], line
+        said = ["# no output:" if name == "HeadNodeRelease" else f"# output {name}:" for name in placeholders(line)]
+        assert [words in line for words in said] == [True], line
     assert lines
 
 
@@ -106,32 +113,57 @@ def test_a_user_sees_their_own_jobs_only_and_the_default_user_has_no_sudo() -> N
 
 def test_the_head_node_is_configured_again_after_an_update() -> None:
     actions = filled()["HeadNode"]["CustomActions"]
+    made, updated = actions["OnNodeConfigured"], actions["OnNodeUpdated"]
 
-    assert actions["OnNodeConfigured"] == actions["OnNodeUpdated"]
-    assert actions["OnNodeConfigured"]["Script"] == f"s3://{OUTPUTS['BucketName']}/headnode/configure.sh"
+    assert made["Script"] == updated["Script"] == f"s3://{OUTPUTS['BucketName']}/headnode/configure.sh"
+    assert updated["Args"] == [*made["Args"], "--release", head_node_release(OUTPUTS)]
+
+
+def test_what_parallelcluster_lets_no_update_change_names_the_bucket_and_nothing_else() -> None:
+    actions = yaml.safe_load(CLUSTER_CONFIG.read_text())["HeadNode"]["CustomActions"]
+
+    assert placeholders(json.dumps(actions["OnNodeConfigured"])) == {"BucketName"}
+    assert actions["OnNodeConfigured"]["Args"] == [
+        "--arguments",
+        "s3://${BucketName}/headnode/arguments",
+        "--source",
+        "s3://${BucketName}/headnode/",
+    ]
+
+
+def test_a_release_is_another_when_files_or_arguments_are(tmp_path: Path) -> None:
+    (tmp_path / "manifest").write_text("configure.sh\nlib.sh\n")
+    (tmp_path / "configure.sh").write_text("a")
+    (tmp_path / "lib.sh").write_text("b")
+    before = head_node_release(OUTPUTS, tmp_path)
+
+    assert head_node_release({**OUTPUTS, "BucketName": "x"}, tmp_path) == before
+    assert head_node_release({**OUTPUTS, "HeadNodeArguments": "--port 6840"}, tmp_path) != before
+    (tmp_path / "lib.sh").write_text("c")
+    assert head_node_release(OUTPUTS, tmp_path) != before
 
 
 def test_the_head_nodes_script_knows_the_arguments_it_is_given() -> None:
-    given = filled()["HeadNode"]["CustomActions"]["OnNodeConfigured"]["Args"]
-    script = (CHECKOUT / "headnode" / "configure.sh").read_text()
+    output = requirements()["Outputs"]["HeadNodeArguments"]["Value"]
+    resolved = resolve(output, references(requirements(), REQUIREMENTS_STACK, {}), "HeadNodeArguments").split()
+    script = (HEAD_NODE / "configure.sh").read_text()
+    given = dict(zip(resolved[::2], resolved[1::2], strict=True))
+    of_cluster = filled()["HeadNode"]["CustomActions"]["OnNodeUpdated"]["Args"]
 
-    options = [item for item in given if item.startswith("--")]
-
-    assert options == [
-        "--keys-parameter",
-        "--event-bus",
-        "--bucket",
-        "--orders-queue",
-        "--target-group-arn",
-        "--lists-target-group-arn",
-        "--allow-cidrs",
-        "--port",
-        "--canary-user",
-        "--users-object",
-        "--source",
-    ]
-    assert [option for option in options if option not in script] == []
-    assert all(isinstance(item, str) for item in given)
+    assert given == {
+        "--keys-parameter": "KeysParameter",
+        "--event-bus": "EventBus",
+        "--bucket": "Bucket",
+        "--orders-queue": "HeadNodeQueue",
+        "--target-group-arn": "TargetGroup",
+        "--lists-target-group-arn": "ListsTargetGroup",
+        "--allow-cidrs": "10.0.1.0/27,10.0.1.32/27",
+        "--port": "6830",
+        "--canary-user": CANARY_USER,
+        "--users-object": "s3://Bucket/headnode-state/users.json",
+    }
+    assert [option for option in [*given, *of_cluster[::2]] if f" {option} |" not in script] == ["--release"]
+    assert " --release)" in script
 
 
 def test_a_missing_output_is_named() -> None:
@@ -201,4 +233,4 @@ def test_the_command_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr("sys.stdin", io.StringIO("[]"))
 
     assert cluster_config.main([]) == 1
-    assert "the requirements stack has no output BucketName" in capsys.readouterr().err
+    assert "the requirements stack has no output HeadNodeArguments" in capsys.readouterr().err

@@ -188,6 +188,58 @@ def test_configure_alone_asks_for_the_source_of_its_siblings(tmp_path: Path) -> 
     assert (done.returncode, "--source" in done.stderr) == (2, True)
 
 
+AWS = """#!/bin/sh
+case "$*" in
+  "s3 cp --only-show-errors s3://b/headnode/arguments -") printf '%s' "$ARGUMENTS" ;;
+  *) echo "AccessDenied: $*" >&2 && exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("listed", "more", "status", "says"),
+    [
+        # Complete: what is missed is the machine's.
+        (" ".join(GIVEN).replace("b --b", "b\n --b") + "\n", [], 99, "slurm.conf is missing"),
+        (" ".join([*GIVEN, "--port", "6825"]), [], 99, "--port 6825 is slurmctld's"),
+        (" ".join([*GIVEN, "--port", "6825"]), ["--port", "6840"], 99, "slurm.conf is missing"),
+        (" ".join(GIVEN[:4]), [], 99, "--bucket is missing"),
+        ("--prot 6830", [], 2, "unknown argument --prot"),
+        ("", [], 99, "--keys-parameter is missing"),
+    ],
+)
+def test_configure_reads_arguments_from_the_bucket_and_those_given_come_before_them(
+    tmp_path: Path, listed: str, more: list[str], status: int, says: str
+) -> None:
+    for name, text in {"aws": AWS, "systemctl": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ARGUMENTS": listed}
+    given = ["--arguments", "s3://b/headnode/arguments", "--release", "r1", "--slurm-prefix", "/nowhere", *more]
+
+    done = subprocess.run(
+        [HEAD_NODE / "configure.sh", *given], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done.stderr
+    assert ("release r1" in done.stdout) == (status == 99)
+
+
+def test_configure_says_when_its_arguments_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "aws").write_text(AWS)
+    (tmp_path / "aws").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    done = subprocess.run(
+        [HEAD_NODE / "configure.sh", "--arguments", "s3://other/arguments"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "AccessDenied" in done.stderr
+    assert "s3://other/arguments is missing or cannot be read" in done.stderr
+
+
 def test_value_in_force_is_the_last_one_whatever_its_case_and_wherever_it_is_included(tmp_path: Path) -> None:
     (tmp_path / "slurm.conf").write_text("AuthAltTypes=auth/a\ninclude more.conf\n# AuthAltTypes=auth/c\n")
     (tmp_path / "more.conf").write_text(" authalttypes = auth/b # why\n")

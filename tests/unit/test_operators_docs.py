@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
 
+import botocore.loaders
+import botocore.model
 import pytest
+from botocore import xform_name
 
 from deploy import verify
 from local.address import CHECKOUT
 from slurm_gateway import metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DOCS = CHECKOUT / "docs"
 CENT = Decimal("0.01")
@@ -74,3 +81,67 @@ def test_every_make_target_of_the_pages_exists() -> None:
         blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
         asked = set(re.findall(r"^(?:[A-Z]+=\S+ )?make ([a-z-]+)", blocks, re.MULTILINE))
         assert asked - targets == set(), page.name
+
+
+# ParallelCluster is no part of the tests' environment, unlike the AWS CLI's models.
+PCLUSTER = {
+    "create-cluster": {"--cluster-name", "--cluster-configuration"},
+    "update-cluster": {"--cluster-name", "--cluster-configuration"},
+    "delete-cluster": {"--cluster-name"},
+    "describe-cluster": {"--cluster-name"},
+    "update-compute-fleet": {"--cluster-name", "--status"},
+}
+PAGES = [*DOCS.glob("*.md"), CHECKOUT / "README.md", CHECKOUT / "headnode" / "README.md"]
+
+
+def commands(text: str) -> list[str]:
+    """Give the commands of aws and pcluster in a page's code. A mere name, without any option, is prose."""
+    blocks = re.findall(r"^```sh\n(.*?)^```|^((?: {4}.*\n)+)", text, re.MULTILINE | re.DOTALL)
+    code = "\n".join(part for block in blocks for part in block).replace("\\\n", " ")
+    spans = [
+        " ".join(span.split()) for span in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    ]
+    found = re.findall(
+        r"\b((?:aws|pcluster) [a-z0-9].*?)(?=\$\(|\)\"|&&|\||$)", "\n".join([code, *spans]), re.MULTILINE
+    )
+    return [command for command in found if " --" in command]
+
+
+def required(command: str) -> set[str]:
+    """Give the options that a command cannot do without; raise KeyError for a command that there is not."""
+    tool, first, second = command.split()[:3]
+    if tool == "pcluster":
+        return PCLUSTER[first]
+    if first in {"s3", "configure"}:
+        return set()
+    loader = botocore.loaders.Loader()
+    service = {"s3api": "s3"}.get(first, first)
+    model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"))
+    operation = {xform_name(name, "-"): name for name in model.operation_names}[second]
+    shape = model.operation_model(operation).input_shape
+    return {f"--{xform_name(name, '-')}" for name in shape.required_members} if shape else set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.name}")
+def test_a_command_of_the_pages_has_the_options_that_it_cannot_do_without(page: Path) -> None:
+    for command in commands(page.read_text()):
+        assert required(command) - set(command.split()) == set(), command
+
+
+def test_the_commands_of_the_pages_are_found() -> None:
+    found = {" ".join(command.split()[:3]) for page in PAGES for command in commands(page.read_text())}
+
+    assert {
+        "aws ssm put-parameter",
+        "aws s3api delete-objects",
+        "aws lambda update-event-source-mapping",
+        "pcluster update-cluster --cluster-name",
+        "pcluster describe-cluster --cluster-name",
+    } <= found
+
+
+def test_a_document_of_more_than_4_kb_can_be_written_by_the_pages_commands() -> None:
+    puts = [command for page in PAGES for command in commands(page.read_text()) if " put-parameter " in command]
+
+    assert len(puts) == 2
+    assert [command for command in puts if "--tier Intelligent-Tiering" not in command] == []

@@ -18,7 +18,6 @@ from templates_under_test import (
     requirements_resource,
 )
 
-from local.cluster_config import CLUSTER_CONFIG
 from local.intrinsics import TemplateError
 from slurm_gateway.access_reader import parse
 
@@ -174,7 +173,7 @@ def test_the_access_document_begins_with_nobody_but_the_canary() -> None:
 
 def test_the_canarys_user_is_the_one_that_the_cluster_makes() -> None:
     [rule] = yaml.safe_load(requirements_resource("AccessParameter")["Properties"]["Value"])["rules"]
-    made = CLUSTER_CONFIG.read_text().partition("- --canary-user\n")[2].split()[1]
+    made = requirements()["Outputs"]["HeadNodeArguments"]["Value"]["Fn::Sub"].partition("--canary-user ")[2].split()[0]
 
     assert rule["users"] == [made]
 
@@ -308,8 +307,9 @@ def test_the_longest_stack_name_makes_no_role_name_longer_than_iam_takes() -> No
     assert longest + len("-authorizer-ap-southeast-1") <= 64
 
 
-def test_every_output_is_exported_under_its_own_name() -> None:
-    exports = {name: output["Export"]["Name"]["Fn::Sub"] for name, output in requirements()["Outputs"].items()}
+def test_every_output_for_another_stack_is_exported_under_its_own_name() -> None:
+    outputs = {name: output for name, output in requirements()["Outputs"].items() if name != "HeadNodeArguments"}
+    exports = {name: output["Export"]["Name"]["Fn::Sub"] for name, output in outputs.items()}
 
     assert exports == {name: f"${{AWS::StackName}}-{name}" for name in exports}
 

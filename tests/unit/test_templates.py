@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from aiopenapi3.v30.root import Root as OpenApiDocument
 from templates_under_test import (
     ACCOUNT,
     API_STACK,
@@ -233,6 +235,16 @@ def test_the_import_fails_rather_than_to_drop_what_it_does_not_know() -> None:
 # ---- integrations -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("parameters", [{}, {"Accounting": "true", **ISSUERS}], ids=["as it is", "with every route"])
+def test_the_document_lacks_nothing_that_openapi_requires(parameters: dict[str, str]) -> None:
+    body = api_body(**parameters)
+
+    # It takes what it reads apart.
+    OpenApiDocument.model_validate(deepcopy(body))
+    # What stands below an extension is nobody's to miss, but reads the same.
+    assert all("responses" in operation for path in body["paths"].values() for operation in path.values())
+
+
 def test_every_integration_has_a_time_out_that_an_http_api_can_keep() -> None:
     for name, integration in integrations().items():
         assert 50 <= integration["timeoutInMillis"] <= 30_000, name
@@ -411,6 +423,8 @@ def test_a_function_logs_json_to_a_group_that_forgets(name: str) -> None:
     logging = function(name)["LoggingConfig"]
 
     assert logging["LogFormat"] == "JSON"
+    # Else Lambda drops what LogLevel=DEBUG asks for.
+    assert logging["ApplicationLogLevel"] == "DEBUG"
     assert int(api_resource(logging["LogGroup"])["Properties"]["RetentionInDays"]) == 90
 
 

@@ -223,10 +223,11 @@ def dashboard_metrics() -> list[tuple[str, str, dict[str, str]]]:
         for line in widget["properties"].get("metrics", []):
             words = [word for word in line if isinstance(word, str)]
             if not words:
-                for namespace, dimensions, name in re.findall(
-                    r"SEARCH\('\{([^,]+),([^}]+)\} MetricName=\"(\w+)\"", line[0]["expression"]
-                ):
-                    found.append((namespace, name, dict.fromkeys(dimensions.split(","), "*")))
+                # A namespace that is not letters and digits alone stands in double quotes.
+                namespace, dimensions, name = re.findall(
+                    r"^SEARCH\('\{(\"[^\",]+\"|\w+),([\w,]+)\} MetricName=\"(\w+)\"", line[0]["expression"]
+                )[0]
+                found.append((namespace.strip('"'), name, dict.fromkeys(dimensions.split(","), "*")))
                 continue
             if words[0] == "...":
                 words = before[: len(before) - len(words) + 1] + words[1:]
