@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from . import task_lists
 from .job_id import JobId
 
 if TYPE_CHECKING:
@@ -180,10 +181,9 @@ def _whole(parts: Sequence[Job], wanted: JobId) -> Job:
 
 
 def _tasks(parts: Sequence[Job]) -> str:
-    """Return an array's tasks as Slurm writes them, those that have a number of their own first."""
-    own = sorted(int(part["id"].rpartition("_")[2]) for part in parts if part["tasks"] is None)
-    rest = [str(part["tasks"]).partition("%")[0].strip("[]") for part in parts if part["tasks"] is not None]
-    return ",".join([*map(str, own), *rest])
+    """Return an array's tasks as one list: those that have a number of their own, and those that wait together."""
+    own = [part["id"].partition("_")[2] for part in parts if part["tasks"] is None]
+    return task_lists.joined([",".join(own), *(part["tasks"] for part in parts if part["tasks"] is not None)])
 
 
 def _as_task(job: Job, wanted: JobId) -> Job:

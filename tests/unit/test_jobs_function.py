@@ -205,7 +205,7 @@ def test_arrays_and_heterogeneous_jobs_are_read_whole_and_in_part(call: Call, sl
     slurm.answers |= {f"GET {JOB}/12": array, f"GET {JOB}/12_1": array, f"GET {JOB}/12_9": array}
     slurm.answers[f"GET {JOB}/20%2B1"] = answer(jobs=[component(1) | {"het_job_id": number(20)}])
 
-    assert call("jobs-read")[2]["tasks"] == "1,2,5"
+    assert call("jobs-read")[2]["tasks"] == "1-2,5"
     assert call("jobs-read", id="12_1")[2]["state"] == "RUNNING"
     assert call("jobs-read", id="12_9")[0] == 404
     assert call("jobs-read", id="20+1")[2]["id"] == "20+1"
