@@ -31,7 +31,7 @@ from .errors import UnavailableError
 from .job import is_final, unix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from botocore.client import BaseClient
 
@@ -45,6 +45,9 @@ _CLOCKS_DIFFER = 5000
 # Filters leave few jobs of many: a page is cut short after so many reads of up to 1 MB.
 _READS_A_PAGE = 8
 _READ = 1000
+# Lambda's answer holds 6 MB, in which the page is a JSON text once more: so many bytes of it are jobs.
+_LARGEST_PAGE = 4_000_000
+_LINKS = 400
 _LAST = "9999999999#9999999999"
 # Each is asked about on its own; who submits more in one second finds one of them the long way.
 _MOST_AT_ONCE = 40
@@ -273,8 +276,9 @@ class JobTable:
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 break
-        place = found[limit - 1]["listed"]["S"] if len(found) > limit else start["listed"]["S"] if start else ""
-        jobs = [with_links(json.loads(item["document"]["S"]), _beside(item)) for item in found[:limit]]
+        shown = _that_fit(found[:limit])
+        place = shown[-1]["listed"]["S"] if len(found) > len(shown) else start["listed"]["S"] if start else ""
+        jobs = [with_links(json.loads(item["document"]["S"]), _beside(item)) for item in shown]
         return Page(jobs, cursors.make(place, user=user, filters=key) if place else None)
 
     def _query(self, user: str, filters: Filters, end: str, limit: int, start: dict[str, Any] | None) -> dict[str, Any]:
@@ -336,6 +340,16 @@ def _just_before(place: str) -> str:
     """Return what sorts after every place before this one, and before this one."""
     submitted, _, number = place.partition("#")
     return f"{submitted}#{max(int(number) - 1, 0):010}~"
+
+
+def _that_fit(found: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the first of some records, as many as one answer holds, and one at least."""
+    size = 0
+    for count, item in enumerate(found):
+        size += _LINKS + sum(len(json.dumps(_text(item, name))) for name in ("document", "output"))
+        if count and size > _LARGEST_PAGE:
+            return found[:count]
+    return found
 
 
 def _beside(item: Mapping[str, Mapping[str, str]]) -> Beside:

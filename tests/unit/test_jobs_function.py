@@ -294,6 +294,24 @@ def test_filters_narrow_a_list_and_its_pages(call: Call, table: JobTable) -> Non
     assert ids(f"state=FAILED&limit=2&cursor={page['next']}") == ["2"]
 
 
+def test_a_page_is_short_rather_than_too_large_for_an_answer(call: Call, table: JobTable) -> None:
+    # DynamoDB reads 1 MB at a time; quotes take twice their room in the answer, which is a JSON text in another.
+    for job_id in range(1, 13):
+        keep(table, job_id, at=1795250000 + job_id, working_directory='"' * 150_000 if job_id % 2 else "n" * 300_000)
+    seen, cursor, pages = [], "", 0
+    while True:
+        _, _, page = call("jobs-list", query=f"limit=500{cursor}")
+        assert len(json.dumps({"body": json.dumps(page)})) < 6_000_000
+        seen += [job["id"] for job in page["jobs"]]
+        pages += 1
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+
+    assert seen == [str(job_id) for job_id in range(12, 0, -1)]
+    assert pages > 1
+
+
 def test_a_cursor_is_good_for_its_user_and_filters_only(call: Call, table: JobTable) -> None:
     for job_id in (1, 2):
         keep(table, job_id)
