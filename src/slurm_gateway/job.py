@@ -47,7 +47,8 @@ def read(records: Sequence[Mapping[str, Any]], wanted: JobId, cluster: str) -> J
     parts = [_of_one(item, cluster) for item in records if _belongs(item, wanted)]
     if not parts:
         return None
-    if wanted.component is not None:
+    if wanted.component is not None or _of_whole(parts[0]) != wanted.job:
+        # A task or component that is asked for by the number of its own is no job beside the whole.
         return parts[0]
     return parts[0] | {"id": str(wanted)} if len(parts) == 1 and not _is_group(parts[0]) else _whole(parts, wanted)
 
@@ -201,6 +202,11 @@ def _common(states: Sequence[str]) -> str:
 
 def _is_group(job: Job) -> bool:
     return job["tasks"] is not None or "_" in job["id"] or "+" in job["id"]
+
+
+def _of_whole(job: Job) -> int:
+    """Return the number of the job that a part belongs to, else its own."""
+    return int(job["id"].replace("+", "_").partition("_")[0])
 
 
 def _part_number(job: Job) -> int:

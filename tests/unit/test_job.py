@@ -226,6 +226,15 @@ def test_a_component_is_one_of_them() -> None:
     assert jobs.own_number([component(0), component(1)], JobId(12, component=1)) == 13
 
 
+# ---- by a part's own number ---------------------------------------------------------------------------------------
+
+
+def test_a_part_that_is_asked_for_by_its_own_number_is_told_under_its_id() -> None:
+    assert read("15", task(1, 15)) == read("12_1", task(1, 15))
+    assert read("13", component(1)) == read("12+1", component(1))
+    assert read("12", task(5, 12))["tasks"] == "5"
+
+
 # ---- right after a submit ----------------------------------------------------------------------------------------
 
 

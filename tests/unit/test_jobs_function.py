@@ -211,6 +211,14 @@ def test_arrays_and_heterogeneous_jobs_are_read_whole_and_in_part(call: Call, sl
     assert call("jobs-read", id="20+1")[2]["id"] == "20+1"
 
 
+def test_a_read_by_a_parts_own_number_makes_no_job_in_the_list(call: Call, slurm: StandIn, table: JobTable) -> None:
+    slurm.answers |= {f"GET {JOB}/15": answer(jobs=[task(1, 15)]), f"GET {JOB}/13": answer(jobs=[component(1)])}
+
+    assert call("jobs-read", id="15")[2]["links"] == {"self": "/jobs/12_1", "output": "/jobs/12_1/output"}
+    assert call("jobs-read", id="13")[2]["id"] == "12+1"
+    assert table.page("alice", Filters(), limit=10).jobs == []
+
+
 def test_slurms_own_404_and_a_version_that_is_gone_are_told_apart(call: Call, slurm: StandIn) -> None:
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record()])
     call("jobs-read")
