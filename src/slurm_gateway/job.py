@@ -146,7 +146,8 @@ def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
         # Where nothing else was asked for it goes where the output goes, which releases say by nothing or by its path.
         "stderr": _path(item, "stderr_expanded", "standard_error") or _path(item, "stdout_expanded", "standard_output"),
         "restarts": int(item.get("restart_cnt") or 0),
-        "tasks": item.get("array_task_string") or None,
+        # Of an array's rest Slurm does not always say any more which tasks it holds.
+        "tasks": item.get("array_task_string") or ("" if array and task is None else None),
         "components": None,
     }
 
@@ -159,7 +160,7 @@ def _whole(parts: Sequence[Job], wanted: JobId) -> Job:
     started = [part["start_time"] for part in parts if part["start_time"]]
     # The worst of its parts, as Slurm's own derived exit code.
     codes = [part["exit_code"] for part in parts if part["exit_code"] is not None]
-    state = _common(states)
+    state = common_state(states)
     final = state not in ACTIVE
     het = "+" in leader["id"]
     return leader | {
@@ -195,7 +196,8 @@ def _as_task(job: Job, wanted: JobId) -> Job:
     return job | names | {"id": str(wanted), "tasks": None}
 
 
-def _common(states: Sequence[str]) -> str:
+def common_state(states: Sequence[str]) -> str:
+    """Return the state of a whole whose parts are in these states."""
     order = {state: place for place, state in enumerate((*ACTIVE, *_WORST_FIRST))}
     return min(states, key=lambda state: order.get(state, len(ACTIVE)))
 

@@ -7,14 +7,15 @@ Attributes of a record, beside the keys that template.yaml declares:
     state, partition, name      of the document, to filter by
     seen_at     when Slurm was asked for what the record says, or when an event saw it, in Unix milliseconds
     final, restarts     of the document: whether nothing more will happen (0 or 1), and in which run
-    answered_end        the end that Slurm itself told of, "" where an event did, or there was none
+    answered_end        the end that Slurm itself told of, "" where an event did, or there was none; "" of an array
     output, output_told_at      what was kept of what the job printed and left (output_facts.py), and when that was told
     expires_at  when DynamoDB may forget it, in Unix seconds
 
 A record is only replaced by later news: `seen_at` is a condition of every write. News from Slurm has the time just
 before Slurm was asked, an event the time it happened, so no event overrules what Slurm answered after it, nor what
-Slurm itself said of the same end. That a job has ended is news for a few seconds more: the head node's clock and the
-function's may differ by so much, and nothing would tell it again.
+Slurm itself said of the same end. Of an array that ended Slurm says only what it has not forgotten yet: that is news of
+the time of the end, so that the head node's, which is of all tasks, is later. That a job has ended is news for a few
+seconds more: the head node's clock and the function's may differ by so much, and nothing would tell it again.
 """
 
 from __future__ import annotations
@@ -107,12 +108,16 @@ class JobTable:
         `submitted` is the job's key beside its id (Unix seconds), by default its submit time; `seen_at` is in
         Unix milliseconds.
         """
-        values = self._values(job, seen_at, submitted)
+        is_arrays_end = job["tasks"] is not None and job["end_time"] and is_final(job)
+        told_at = min(seen_at, unix(job["end_time"]) * 1000) if is_arrays_end else seen_at
+        values = self._values(job, told_at, submitted)
         if script:
             values["script"] = {"S": script}
         # A user can write any submit time into a job's marker: nobody's record becomes another's by that.
-        condition = "attribute_not_exists(#seen_at) OR (#seen_at < :seen_at AND #user = :user)"
-        return self._update(job, submitted, values, condition)
+        condition = "attribute_not_exists(#seen_at) OR (#seen_at < :asked_at AND #user = :user)"
+        update = self._update(job, submitted, values, condition)
+        update["ExpressionAttributeValues"][":asked_at"] = {"N": str(seen_at)}
+        return update
 
     def write_script(self, job: Job, *, submitted: int, script: str) -> dict[str, Any]:
         """Return the write of a script into a job's record that is there, as `write` does."""
@@ -173,6 +178,7 @@ class JobTable:
 
     def _values(self, job: Job, seen_at: int, submitted: int, *, answered: bool = True) -> dict[str, dict[str, str]]:
         final = is_final(job)
+        is_answered = answered and final and job["tasks"] is None
         values = {
             "document": {"S": json.dumps(job, separators=(",", ":"))},
             "user": {"S": job["user"]},
@@ -183,7 +189,7 @@ class JobTable:
             "expires_at": {"N": str(seen_at // 1000 + self._keep)},
             "final": {"N": str(int(final))},
             "restarts": {"N": str(job["restarts"])},
-            "answered_end": {"S": (job["end_time"] or "") if answered and final else ""},
+            "answered_end": {"S": (job["end_time"] or "") if is_answered else ""},
         }
         if job["id"].isdigit():
             # Parts of a job are found by their id only; the list has the whole.

@@ -72,7 +72,7 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
         answered = one(stack, "alice", job).json()
         # The journal knows no reasons, output is told later, and a reader of the whole array is shown one task's paths.
         unlike = {"state_reason", "output"} | ({"stdout", "stderr"} if found["tasks"] else set())
-        same = set(found) - unlike - {"tasks"}
+        same = set(found) - unlike
         assert {name: found[name] for name in same} == {name: answered[name] for name in same}
     assert told[1]["tasks"] == "1-2"
 
@@ -127,6 +127,37 @@ def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_othe
     assert (bobs.json()["name"], bobs.json()["state"], bobs.json()["script"]) == ("of bob", "PENDING", None)
     assert listed(stack, "alice")[old]["state"] == "FAILED"
     assert stack.http.get(f"{stack.api}/scripts/{script}", headers=stack.headers("bob")).status_code == 404
+
+
+def test_an_array_has_failed_whose_first_task_did_though_slurm_has_forgotten_that_task(
+    stack: Stack, as_it_was: None
+) -> None:
+    restart_slurmctld("MinJobAge=2")
+    go = f"/home/alice/go-{uuid.uuid4()}"
+    body = f"[ $SLURM_ARRAY_TASK_ID = 0 ] && exit 7\nuntil [ -e {go} ]; do sleep 0.5; done"
+    array = sbatch("alice", "--array=0-1", body=body)
+    wait_for(is_listed(stack, "alice", array, "RUNNING"), "the array to be listed", 30)
+    assert one(stack, "alice", array).json()["tasks"] == "0-1"
+
+    def remembered() -> list[str]:
+        return slurm("squeue", "--noheader", "--array", "--states=all", f"--jobs={array}", "--format=%i").split()
+
+    wait_for(lambda: f"{array}_0" not in remembered(), "Slurm to forget the first task", 90)
+    running = one(stack, "alice", array).json()
+    assert (running["state"], running["tasks"]) == ("RUNNING", "0-1")
+
+    slurm("touch", go, user="alice")
+    seen = set()
+
+    def has_failed() -> Any:
+        found = one(stack, "alice", array).json()
+        seen.add(found["state"])
+        return found if found["state"] == "FAILED" else None
+
+    ended = wait_for(has_failed, "the array to have failed", 30)
+    assert (ended["exit_code"], ended["tasks"]) == (7, "0-1")
+    assert "COMPLETED" not in seen
+    assert listed(stack, "alice")[array]["exit_code"] == 7
 
 
 def test_slurmctld_that_is_killed_leaves_no_record_behind(stack: Stack, as_it_was: None) -> None:

@@ -17,7 +17,10 @@ from test_job import component, number, record, task, waiting_tasks
 
 from slurm_gateway import aws, marker
 from slurm_gateway import cursor as cursors
-from slurm_gateway.job import submitted
+from slurm_gateway import job as jobs
+from slurm_gateway.errors import UnavailableError
+from slurm_gateway.job import rfc3339, submitted
+from slurm_gateway.job_id import JobId
 from slurm_gateway.job_table import Beside, Filters, JobTable, Page
 
 JOB = "/slurm/v0.0.42/job"
@@ -209,6 +212,133 @@ def test_arrays_and_heterogeneous_jobs_are_read_whole_and_in_part(call: Call, sl
     assert call("jobs-read", id="12_1")[2]["state"] == "RUNNING"
     assert call("jobs-read", id="12_9")[0] == 404
     assert call("jobs-read", id="20+1")[2]["id"] == "20+1"
+
+
+# Whatever is read while the tests run is older than this end.
+START, END = int(time.time()) + 1000, int(time.time()) + 2000
+FAILED = {"exit_code": {"return_code": number(7), "signal": {"id": number(None)}}, "job_state": ["FAILED"]}
+TASKS = [
+    task(0, 13, end_time=number(START + 5), start_time=number(START), **FAILED),
+    task(1, 14, end_time=number(END - 9), start_time=number(START + 6), job_state=["COMPLETED"]),
+    task(2, 12, end_time=number(END), start_time=number(START + 9), job_state=["COMPLETED"]),
+]
+
+
+def last_running(**changes: Any) -> dict[str, Any]:
+    return TASKS[2] | {"job_state": ["RUNNING"]} | changes
+
+
+def told(table: JobTable, *records: dict[str, Any], seconds: float = END + 0.5, **changes: Any) -> bool:
+    """Have the head node tell of the whole array."""
+    job = jobs.read(records or TASKS, JobId(12), CLUSTER)
+    assert job is not None
+    return table.tell(job | {"state_reason": None} | changes, seen_at=int(seconds * 1000), submitted=1795250000)
+
+
+def listing(slurm: StandIn, *records: dict[str, Any]) -> None:
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=list(records))
+
+
+def test_an_array_whose_early_task_failed_has_failed_though_slurm_has_forgotten_that_task(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    told(table, waiting_tasks("0-2"), seconds=time.time() - 100)
+    listing(slurm, *TASKS[:2], last_running())
+    assert call("jobs-read")[2]["tasks"] == "0-2"
+    listing(slurm, *TASKS[1:2], last_running())
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["tasks"], job["start_time"]) == ("RUNNING", "0-2", rfc3339(START))
+
+    # It has ended, and nobody has told how task 0 did: Slurm alone does not know.
+    listing(slurm, *TASKS[1:])
+    _, headers, job = call("jobs-read")
+    assert (job["state"], job["exit_code"], job["end_time"], "retry-after" in headers) == ("RUNNING", None, None, True)
+    assert told(table)
+    tags = set()
+    for remembered in (TASKS[1:], TASKS[2:], []):
+        listing(slurm, *remembered)
+        _, headers, job = call("jobs-read")
+        tags.add(headers["etag"])
+        assert (job["state"], job["exit_code"], job["tasks"]) == ("FAILED", 7, "0-2")
+        assert (job["start_time"], job["end_time"]) == (rfc3339(START), rfc3339(END))
+    assert len(tags) == 1
+    assert [each["state"] for each in table.page("alice", Filters(), limit=10).jobs] == ["FAILED"]
+
+
+def test_how_an_array_ended_is_the_head_nodes_to_tell_whatever_was_read_before(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    # There is no record yet, and Slurm has forgotten task 0.
+    end = int(time.time()) - 100
+    ended = [each | {"end_time": number(end)} for each in TASKS]
+    listing(slurm, *ended[1:])
+    assert call("jobs-read")[2]["state"] == "COMPLETED"
+
+    assert told(table, *ended, seconds=end + 0.5)
+
+    assert call("jobs-read")[2]["state"] == "FAILED"
+
+
+def test_a_task_that_was_requeued_counts_as_it_is_now(call: Call, slurm: StandIn, table: JobTable) -> None:
+    told(table)
+    again = task(0, 13, restart_cnt=1, submit_time=number(END + 60), start_time=number(END + 61))
+    listing(slurm, again, TASKS[2])
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["exit_code"], job["tasks"]) == ("RUNNING", None, "0-2")
+
+    again |= {"job_state": ["COMPLETED"], "end_time": number(END + 90)}
+    listing(slurm, again, TASKS[2])
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+    told(table, again, *TASKS[1:], seconds=END + 91)
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["exit_code"], job["restarts"]) == ("COMPLETED", 0, 1)
+
+
+def test_an_end_before_a_requeue_is_not_the_end(call: Call, slurm: StandIn, table: JobTable) -> None:
+    told(table)
+    again = task(0, 13, restart_cnt=1, submit_time=number(END + 60), job_state=["COMPLETED"], end_time=number(END + 90))
+    listing(slurm, again, TASKS[2])
+
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+
+
+def test_a_task_that_was_cancelled_before_its_start_is_none_of_the_arrays_at_its_end(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    told(table, waiting_tasks("0-3"), seconds=time.time() - 100)
+    listing(slurm, *TASKS)
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+
+    told(table)
+
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["tasks"], job["state_flags"]) == ("FAILED", "0-2", [])
+
+
+def test_an_arrays_rest_that_slurm_does_not_name_any_more_is_an_array(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    told(table)
+    rest = waiting_tasks("") | {"job_state": ["CANCELLED"], "array_task_id": number(None), "end_time": number(END)}
+    listing(slurm, rest)
+
+    _, _, job = call("jobs-read")
+
+    assert (job["state"], job["exit_code"], job["tasks"]) == ("FAILED", 7, "0-2")
+
+
+def test_the_end_of_an_array_is_not_told_without_its_record(
+    call: Call, slurm: StandIn, table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(JobTable, "read", away)
+    listing(slurm, last_running())
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+    listing(slurm, *TASKS)
+    assert call("jobs-read")[0] == 503
 
 
 def test_a_read_by_a_parts_own_number_makes_no_job_in_the_list(call: Call, slurm: StandIn, table: JobTable) -> None:
