@@ -89,6 +89,11 @@ def is_final(job: Mapping[str, Any]) -> bool:
     return job["state"] not in ACTIVE and not {"COMPLETING", "REQUEUED", "REQUEUE_HOLD"} & set(job["state_flags"])
 
 
+def state_of(item: Mapping[str, Any]) -> str:
+    """Return the base state of one of slurmrestd's records."""
+    return _states(item)[0]
+
+
 def own_number(records: Iterable[Mapping[str, Any]], wanted: JobId) -> int | None:
     """Return the number that Slurm gave a part of a job, or None where it has none of its own yet.
 
@@ -106,11 +111,15 @@ def own_number(records: Iterable[Mapping[str, Any]], wanted: JobId) -> int | Non
     return None
 
 
+def _states(item: Mapping[str, Any]) -> list[str]:
+    """Return a record's base state, and its flags after that."""
+    states = item.get("job_state") or ["UNKNOWN"]
+    return [states] if isinstance(states, str) else [str(state) for state in states]
+
+
 def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
     """Return one record as a job."""
-    states = item.get("job_state") or ["UNKNOWN"]
-    states = [states] if isinstance(states, str) else list(states)
-    state = str(states[0])
+    state, *flags = _states(item)
     ended = state not in ACTIVE
     nodes = str(item.get("nodes") or "")
     started = state in {"RUNNING", "SUSPENDED"} or (ended and bool(nodes))
@@ -129,7 +138,7 @@ def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
         "account": str(item.get("account") or ""),
         "partition": str(item.get("partition") or ""),
         "state": state,
-        "state_flags": [str(flag) for flag in states[1:]],
+        "state_flags": flags,
         "state_reason": _reason(item),
         "held": bool(item.get("hold")),
         "exit_code": _number(exit_code, "return_code") if ended else None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .job_id import JobId
     from .job_reads import JobReads
     from .router import Request, Response
-    from .slurm_jobs import SlurmJobs
+    from .slurm_jobs import Records, SlurmJobs
 
 _LONGEST_LIMIT = 0xFFFFFFFD  # minutes, in 32 bits, less Slurm's own signs
 _FIELDS = ("hold", "requeue", "time_limit")
@@ -50,20 +50,24 @@ class JobChanges:
         for name, _ in request.query():
             raise not_valid(f"there is no parameter {name!r} here")
         change, requeue = _change(request.body())
-        self._require(request, job_id)
+        records = self._require(request, job_id)
         if change:
-            self._slurm.update(request.caller, job_id, change)
+            self._slurm.update(request.caller, job_id, change, records)
         if requeue:
             self._slurm.requeue(request.caller, job_id)
         return self._afterwards(request, job_id)
 
-    def _require(self, request: Request, job_id: JobId) -> None:
-        """Raise the same 404 for a job that there is not and for one that the caller may not see.
+    def _require(self, request: Request, job_id: JobId) -> Records:
+        """Return Slurm's records of a job.
+
+        Raise the same 404 for a job that there is not and for one that the caller may not see.
 
         Slurm refuses to change either in words of its own, which would tell whether somebody has such a job.
         """
-        if not self._slurm.records(request.caller, job_id):
+        records = self._slurm.records(request.caller, job_id)
+        if not records:
             raise no_such_job(job_id)
+        return records
 
     def _afterwards(self, request: Request, job_id: JobId, *, ended: str = "") -> Response:
         """Return the job as it is now: 202, since what was asked for may still be on its way to the nodes."""

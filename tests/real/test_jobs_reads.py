@@ -42,8 +42,8 @@ def sbatch(*options: str, user: str = "alice", wrap: str = "sleep 300") -> int:
     return int(printed.split(";")[0])
 
 
-def hetjob(user: str = "alice") -> int:
-    printed = slurm("sbatch", "--parsable", "-n1", "--wrap=sleep 300", ":", "-n1", user=user)
+def hetjob(*options: str, user: str = "alice") -> int:
+    printed = slurm("sbatch", "--parsable", *options, "-n1", "--wrap=sleep 300", ":", *options, "-n1", user=user)
     return int(printed.split(";")[0])
 
 
@@ -101,6 +101,33 @@ def test_parts_of_jobs_are_read_changed_and_cancelled(ask: Ask, read: Callable[.
     assert ask("DELETE", f"/jobs/{array}").status_code == 202
     wait_for(lambda: jobs.is_final(read(array)), "the array to end")
     assert ask("GET", f"/jobs/{array}_77").status_code == 404
+
+
+def test_a_whole_array_is_changed_in_its_running_and_its_waiting_tasks(
+    ask: Ask, read: Callable[..., dict[str, Any]]
+) -> None:
+    array = sbatch("--array=0-3%2", "--time=10")
+    wait_for(lambda: {read(f"{array}_{task}")["state"] for task in (0, 1)} == {"RUNNING"}, "two tasks to run")
+
+    answer = ask("PATCH", f"/jobs/{array}", json={"time_limit": 300})
+
+    assert (answer.status_code, answer.json()["time_limit"]) == (202, 300), answer.text
+    assert [read(f"{array}_{task}")["time_limit"] for task in range(4)] == [300] * 4
+
+    # What runs is not held, as with scontrol hold.
+    assert ask("PATCH", f"/jobs/{array}", json={"hold": True}).status_code == 202
+    assert [read(f"{array}_{task}")["held"] for task in range(4)] == [False, False, True, True]
+
+
+def test_a_held_heterogeneous_job_is_released_in_all_its_components(
+    ask: Ask, read: Callable[..., dict[str, Any]]
+) -> None:
+    het = hetjob("--hold")
+    assert [read(f"{het}+{offset}")["held"] for offset in (0, 1)] == [True, True]
+
+    assert ask("PATCH", f"/jobs/{het}", json={"hold": False}).status_code == 202
+
+    assert [read(f"{het}+{offset}")["held"] for offset in (0, 1)] == [False, False]
 
 
 def test_hold_release_and_signal(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:

@@ -614,6 +614,58 @@ def test_a_part_of_a_job_is_changed_by_the_number_that_is_its_own(call: Call, sl
     assert call("jobs-change", id="12_5", body='{"hold": true}')[0] == 409
 
 
+def posts(slurm: StandIn) -> list[tuple[str, Any]]:
+    return [(path.removeprefix(f"{JOB}/"), json.loads(sent)) for method, path, _, sent in slurm.requests
+            if method == "POST"]  # fmt: skip
+
+
+def test_a_whole_array_is_changed_in_every_part_that_goes_on(call: Call, slurm: StandIn) -> None:
+    ended = task(0, 13, job_state=["COMPLETED"])
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[waiting_tasks("3-5"), ended, task(1, 14), task(2, 15)])
+    slurm.answers |= {f"POST {JOB}/{own}": answer() for own in (12, 14, 15)}
+    minutes = {"set": True, "infinite": False, "number": 10}
+
+    assert call("jobs-change", body='{"time_limit": 600}')[0] == 202
+    assert posts(slurm) == [(own, {"time_limit": minutes}) for own in ("12", "14", "15")]
+    assert slurm.paths().count(f"GET {JOB}/12") == 2  # once before the change, and once after it
+
+    slurm.requests.clear()
+    assert call("jobs-change", body='{"hold": true, "time_limit": 600}')[0] == 202
+    running = {"time_limit": minutes}
+    assert posts(slurm) == [("12", {"hold": True, "time_limit": minutes}), ("14", running), ("15", running)]
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_heterogeneous_job_that_waits_is_held_and_released_in_all_its_components(
+    call: Call, slurm: StandIn, hold: bool
+) -> None:
+    waiting = [component(offset, job_state=["PENDING"], nodes="") for offset in (0, 1)]
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=waiting)
+    slurm.answers |= {f"POST {JOB}/{own}": answer() for own in (12, 13)}
+
+    assert call("jobs-change", body=json.dumps({"hold": hold}))[0] == 202
+    assert posts(slurm) == [(own, {"hold": hold}) for own in ("12", "13")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ({12: answer(), 13: refusal(2021, "Job/step already completing or completed")}, 202),
+        ({12: refusal(2002, "Access/permission denied"), 13: answer()}, 403),
+        ({12: refusal(2021, "Job/step already completing or completed"), 13: refusal(2002, "Access denied")}, 403),
+        (dict.fromkeys((12, 13), refusal(2021, "Job/step already completing or completed")), 409),
+    ],
+)
+def test_a_refusal_for_one_part_does_not_keep_the_others_from_being_tried(
+    call: Call, slurm: StandIn, answers: dict[int, Any], status: int
+) -> None:
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[component(0), component(1)])
+    slurm.answers |= {f"POST {JOB}/{own}": given for own, given in answers.items()}
+
+    assert call("jobs-change", body='{"time_limit": 600}')[0] == status
+    assert [own for own, _ in posts(slurm)] == ["12", "13"]
+
+
 def test_a_requeue_goes_where_an_api_version_has_it_and_is_refused_elsewhere(call: Call, slurm: StandIn) -> None:
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record()])
 
