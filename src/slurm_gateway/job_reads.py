@@ -117,6 +117,12 @@ class JobReads:
                 self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
         return Located(with_links(job, kept.beside), kept.submitted)
 
+    def own_ended(self, caller: Caller, job_id: JobId) -> Job | None:
+        """Return the caller's own job from its record, as it is answered, None if that does not tell its end."""
+        caller.require_unexpired(self._now())
+        kept = self._table.read(str(job_id), caller.user)
+        return with_links(kept.job, kept.beside) if kept is not None and jobs.is_final(kept.job) else None
+
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
         response = json_response(200, job)

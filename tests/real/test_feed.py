@@ -111,6 +111,10 @@ def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_othe
 
     wait_for(lambda: "Invalid job id" in cluster.run(["scontrol", "show", "job", old]).stderr, "Slurm to forget it", 90)
     assert (one(stack, "alice", old).json()["state"], one(stack, "bob", old).status_code) == ("FAILED", 404)
+    cancelled = stack.http.delete(f"{stack.api}/jobs/{old}", headers=headers)
+    assert (cancelled.status_code, cancelled.json()["state"]) == (202, "FAILED")
+    assert stack.http.patch(f"{stack.api}/jobs/{old}", json={"hold": True}, headers=headers).status_code == 409
+    assert stack.http.delete(f"{stack.api}/jobs/{old}", headers=stack.headers("bob")).status_code == 404
 
     # Slurm forgets all: ids begin again, at the one that alice's job had. (Without state it starts with slurmdbd only.)
     assert cluster.run(["systemctl", "start", "slurmdbd"]).returncode == 0

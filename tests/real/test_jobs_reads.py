@@ -90,6 +90,8 @@ def test_parts_of_jobs_are_read_changed_and_cancelled(ask: Ask, read: Callable[.
     assert read(f"{array}_5")["state"] == "PENDING"
     assert read(array)["tasks"] == "0-5"
     assert read(het)["components"] == [f"{het}+0", f"{het}+1"]
+    own_number = slurm("squeue", "--noheader", f"--jobs={array}_0", "--format=%A").strip()
+    assert (own_number != str(array), read(own_number)["id"]) == (True, f"{array}_0")
 
     assert ask("PATCH", f"/jobs/{array}_0", json={"time_limit": 300}).json()["time_limit"] == 300
     changed = ask("PATCH", f"/jobs/{het}+1", json={"time_limit": 240})

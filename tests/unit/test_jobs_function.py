@@ -582,6 +582,25 @@ def test_a_job_that_is_not_shown_is_not_touched(call: Call, slurm: StandIn, samp
     assert {path.partition(" ")[0] for path in slurm.paths()} == {"GET"}
 
 
+def test_ones_own_job_that_slurm_has_forgotten_is_cancelled_already_and_cannot_be_changed(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    slurm.answers[f"GET {JOB}/12"] = slurm.answers[f"GET {JOB}/13"] = refusal(2017, "Invalid job id specified", 404)
+    keep(table, 12, state="COMPLETED")
+    keep(table, 13)
+
+    status, _, job = call("jobs-cancel")
+    assert (status, job) == (202, call("jobs-read")[2])
+    for answered in (call("jobs-cancel", query="signal=USR1"), call("jobs-change", body='{"hold": true}')):
+        assert (answered[0], answered[2]["type"]) == (409, "urn:slurm-gateway:problem:job-ended")
+    # Nobody else is told that there was such a job; and of what has not ended Slurm alone can tell.
+    for whose in ({"user": "bob"}, {"user": "bob", "sees_everyone": True}, {"id": "13"}):
+        assert call("jobs-cancel", **whose)[0] == 404
+        assert call("jobs-change", body='{"hold": true}', **whose)[0] == 404
+    assert call("jobs-cancel", expires_at=int(time.time()) - 1)[0] == 401
+    assert {path.partition(" ")[0] for path in slurm.paths()} == {"GET"}
+
+
 @pytest.mark.parametrize("query", ["signal=NOPE", "signal=", "signal=99", "signal=USR1&signal=USR2", "force=1"])
 def test_a_signal_that_is_none_is_not_sent(call: Call, slurm: StandIn, query: str) -> None:
     assert call("jobs-cancel", query=query)[0] == 422
