@@ -99,6 +99,22 @@ def test_what_a_user_writes_makes_nobody_elses_record(stack: Stack) -> None:
     assert slurm("systemctl", "is-active", FEED).strip() == "active"
 
 
+def test_a_marker_that_a_user_writes_does_not_stand_for_the_gateways(stack: Stack) -> None:
+    name = f"marked-{uuid.uuid4().hex[:8]}"
+    written = "slurm-gateway:1700000000:" + "0" * 32 + ":" + "a" * 64
+    options = {"extra": written, "output": "/dev/null", "job-name": name}
+    headers = stack.headers("alice")
+    answer = stack.http.post(f"{stack.api}/jobs", params=options, content=b"#!/bin/bash\ntrue\n", headers=headers)
+    assert answer.status_code == 201, answer.text
+    job = answer.json()
+
+    wait_for(is_listed(stack, "alice", job["id"], "COMPLETED"), "the job's end", 60)
+
+    assert one(stack, "alice", job["id"]).json()["script"] == job["script"]
+    page = stack.http.get(f"{stack.api}/jobs", params={"name": name}, headers=headers).json()
+    assert [(each["id"], each["script"]) for each in page["jobs"]] == [(job["id"], job["script"])]
+
+
 def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_other_jobs(
     stack: Stack, as_it_was: None
 ) -> None:

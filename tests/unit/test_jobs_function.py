@@ -138,7 +138,8 @@ def test_a_job_of_this_gateways_keeps_its_record_and_script_through_a_requeue(
 ) -> None:
     mark = marker.new(1795250000, SHA256)
     keep(table, 12)
-    again = record(extra=f"mine {mark}", submit_time=number(1795259999), restart_cnt=1)
+    of_the_user = marker.new(1700000000, "d" * 64)
+    again = record(extra=f"{of_the_user} {mark}", submit_time=number(1795259999), restart_cnt=1)
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[again])
 
     _, _, job = call("jobs-read")
