@@ -76,7 +76,8 @@ class SlurmJobs:
             return None
         done = self._run("--json", "show", "job", job_id)
         try:
-            records = json.loads(done.stdout)["jobs"]
+            # Slurm passes on what users wrote, be it text or not.
+            records = json.loads(done.stdout.decode("utf-8", "replace"))["jobs"]
         except (ValueError, KeyError, TypeError) as exc:
             if b"Invalid job id" in done.stderr:
                 return None

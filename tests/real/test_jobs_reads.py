@@ -174,6 +174,15 @@ def test_another_users_job_can_be_neither_changed_nor_cancelled(ask: Ask) -> Non
     assert ask("GET", "/jobs", "bob", params={"name": "wrap"}).json()["jobs"] == []
 
 
+def test_a_job_whose_name_is_no_text_is_read_and_cancelled(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:
+    command = r"sbatch --parsable --hold --job-name=$'caf\xe9' --wrap=true"
+    job_id = slurm("bash", "-c", command, user="alice").strip().split(";")[0]
+
+    assert read(job_id)["name"] == "caf\ufffd"
+    assert ask("DELETE", f"/jobs/{job_id}").status_code == 202
+    assert read(job_id)["state"] == "CANCELLED"
+
+
 def test_a_job_that_was_read_is_in_its_owners_list(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:
     job_id = sbatch("--job-name=remembered", wrap="true")
     wait_for(lambda: jobs.is_final(read(job_id)), "it to end")
