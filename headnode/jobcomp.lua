@@ -33,8 +33,9 @@ function slurm_jobcomp_log_record(job)
       members[#members + 1] = string.format('"%s":%s', name, quoted(job[name]))
     end
   end
-  -- The gateway's marker, of what may be long.
-  local marker = job.extra and string.match(job.extra, "slurm%-gateway:%d+:%x+:%x*")
+  -- The gateway's marker, of what may be long: the last one, for what a submit's user has there comes before it. Without
+  -- the ^ a long text that has none would be tried from each of its characters, while slurmctld waits.
+  local marker = job.extra and string.match(job.extra, "^.*(slurm%-gateway:%d+:%x+:%x*)")
   if marker then
     members[#members + 1] = '"marker":' .. quoted(marker)
   end

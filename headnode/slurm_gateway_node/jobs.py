@@ -208,8 +208,9 @@ def _id(base: int, task: int | None, offset: int | None) -> str:
 
 
 def _marked(extra: str) -> int:
-    match = _MARKER.search(extra)
-    return int(match[1]) if match else 0
+    # What a submit's user has in `extra` comes before the gateway's marker.
+    found = _MARKER.findall(extra)
+    return int(found[-1]) if found else 0
 
 
 def _path(item: Mapping[str, Any], expanded: str, plain: str) -> str | None:

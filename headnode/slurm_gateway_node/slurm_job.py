@@ -60,7 +60,7 @@ class SlurmJob:
 
     def marker(self) -> str:
         """Return the gateway's marker, "" if it has none."""
-        found = _MARKER.search(self.extra)
+        found = _marker(self.extra)
         return found[0] if found else ""
 
 
@@ -76,7 +76,8 @@ class SlurmJobs:
             return None
         done = self._run("--json", "show", "job", job_id)
         try:
-            records = json.loads(done.stdout)["jobs"]
+            # Slurm passes on what users wrote, be it text or not.
+            records = json.loads(done.stdout.decode("utf-8", "replace"))["jobs"]
         except (ValueError, KeyError, TypeError) as exc:
             if b"Invalid job id" in done.stderr:
                 return None
@@ -131,7 +132,7 @@ def job_of(record: Mapping[str, Any]) -> SlurmJob:
     states = record.get("job_state") or ["UNKNOWN"]
     states = [states] if isinstance(states, str) else [str(state) for state in states]
     extra = _text(record, "extra")
-    marker = _MARKER.search(extra)
+    marker = _marker(extra)
     submit_time = _number(record, "submit_time") or 0
     is_held = bool(record.get("hold")) and states[0] == "PENDING"
     stdout = _text(record, "stdout_expanded") or _text(record, "standard_output")
@@ -153,6 +154,11 @@ def job_of(record: Mapping[str, Any]) -> SlurmJob:
         batch_host=_text(record, "batch_host"),
         name=_text(record, "name"),
     )
+
+
+def _marker(extra: str) -> re.Match[str] | None:
+    """Return the last marker: what a submit's user has in `extra` comes before it."""
+    return next(reversed(list(_MARKER.finditer(extra))), None)
 
 
 def _text(record: Mapping[str, Any], name: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from . import task_lists
 from .job_id import JobId
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def read(records: Sequence[Mapping[str, Any]], wanted: JobId, cluster: str) -> J
     parts = [_of_one(item, cluster) for item in records if _belongs(item, wanted)]
     if not parts:
         return None
-    if wanted.component is not None:
+    if wanted.component is not None or _of_whole(parts[0]) != wanted.job:
+        # A task or component that is asked for by the number of its own is no job beside the whole.
         return parts[0]
     return parts[0] | {"id": str(wanted)} if len(parts) == 1 and not _is_group(parts[0]) else _whole(parts, wanted)
 
@@ -87,6 +89,11 @@ def is_final(job: Mapping[str, Any]) -> bool:
     return job["state"] not in ACTIVE and not {"COMPLETING", "REQUEUED", "REQUEUE_HOLD"} & set(job["state_flags"])
 
 
+def state_of(item: Mapping[str, Any]) -> str:
+    """Return the base state of one of slurmrestd's records."""
+    return _states(item)[0]
+
+
 def own_number(records: Iterable[Mapping[str, Any]], wanted: JobId) -> int | None:
     """Return the number that Slurm gave a part of a job, or None where it has none of its own yet.
 
@@ -104,11 +111,15 @@ def own_number(records: Iterable[Mapping[str, Any]], wanted: JobId) -> int | Non
     return None
 
 
+def _states(item: Mapping[str, Any]) -> list[str]:
+    """Return a record's base state, and its flags after that."""
+    states = item.get("job_state") or ["UNKNOWN"]
+    return [states] if isinstance(states, str) else [str(state) for state in states]
+
+
 def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
     """Return one record as a job."""
-    states = item.get("job_state") or ["UNKNOWN"]
-    states = [states] if isinstance(states, str) else list(states)
-    state = str(states[0])
+    state, *flags = _states(item)
     ended = state not in ACTIVE
     nodes = str(item.get("nodes") or "")
     started = state in {"RUNNING", "SUSPENDED"} or (ended and bool(nodes))
@@ -127,7 +138,7 @@ def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
         "account": str(item.get("account") or ""),
         "partition": str(item.get("partition") or ""),
         "state": state,
-        "state_flags": [str(flag) for flag in states[1:]],
+        "state_flags": flags,
         "state_reason": _reason(item),
         "held": bool(item.get("hold")),
         "exit_code": _number(exit_code, "return_code") if ended else None,
@@ -144,7 +155,8 @@ def _of_one(item: Mapping[str, Any], cluster: str) -> Job:
         # Where nothing else was asked for it goes where the output goes, which releases say by nothing or by its path.
         "stderr": _path(item, "stderr_expanded", "standard_error") or _path(item, "stdout_expanded", "standard_output"),
         "restarts": int(item.get("restart_cnt") or 0),
-        "tasks": item.get("array_task_string") or None,
+        # Of an array's rest Slurm does not always say any more which tasks it holds.
+        "tasks": item.get("array_task_string") or ("" if array and task is None else None),
         "components": None,
     }
 
@@ -157,7 +169,7 @@ def _whole(parts: Sequence[Job], wanted: JobId) -> Job:
     started = [part["start_time"] for part in parts if part["start_time"]]
     # The worst of its parts, as Slurm's own derived exit code.
     codes = [part["exit_code"] for part in parts if part["exit_code"] is not None]
-    state = _common(states)
+    state = common_state(states)
     final = state not in ACTIVE
     het = "+" in leader["id"]
     return leader | {
@@ -180,10 +192,9 @@ def _whole(parts: Sequence[Job], wanted: JobId) -> Job:
 
 
 def _tasks(parts: Sequence[Job]) -> str:
-    """Return an array's tasks as Slurm writes them, those that have a number of their own first."""
-    own = sorted(int(part["id"].rpartition("_")[2]) for part in parts if part["tasks"] is None)
-    rest = [str(part["tasks"]).partition("%")[0].strip("[]") for part in parts if part["tasks"] is not None]
-    return ",".join([*map(str, own), *rest])
+    """Return an array's tasks as one list: those that have a number of their own, and those that wait together."""
+    own = [part["id"].partition("_")[2] for part in parts if part["tasks"] is None]
+    return task_lists.joined([",".join(own), *(part["tasks"] for part in parts if part["tasks"] is not None)])
 
 
 def _as_task(job: Job, wanted: JobId) -> Job:
@@ -194,13 +205,19 @@ def _as_task(job: Job, wanted: JobId) -> Job:
     return job | names | {"id": str(wanted), "tasks": None}
 
 
-def _common(states: Sequence[str]) -> str:
+def common_state(states: Sequence[str]) -> str:
+    """Return the state of a whole whose parts are in these states."""
     order = {state: place for place, state in enumerate((*ACTIVE, *_WORST_FIRST))}
     return min(states, key=lambda state: order.get(state, len(ACTIVE)))
 
 
 def _is_group(job: Job) -> bool:
     return job["tasks"] is not None or "_" in job["id"] or "+" in job["id"]
+
+
+def _of_whole(job: Job) -> int:
+    """Return the number of the job that a part belongs to, else its own."""
+    return int(job["id"].replace("+", "_").partition("_")[0])
 
 
 def _part_number(job: Job) -> int:

@@ -14,6 +14,7 @@ from .router import json_response
 from .slurm_jobs import no_such_job
 
 if TYPE_CHECKING:
+    from .job import Job
     from .job_id import JobId
     from .job_reads import JobReads
     from .router import Request, Response
@@ -40,7 +41,11 @@ class JobChanges:
         """Answer DELETE /jobs/{id}."""
         job_id = ids.parse(request.path_parameter("id"))
         signal = _signal(request)
-        self._require(request, job_id)
+        if not self._slurm.records(request.caller, job_id):
+            job = self._forgotten(request, job_id)
+            if signal:
+                raise _over(job)
+            return json_response(202, job)
         self._slurm.cancel(request.caller, job_id, signal)
         return self._afterwards(request, job_id, ended="" if signal else "CANCELLED")
 
@@ -50,20 +55,25 @@ class JobChanges:
         for name, _ in request.query():
             raise not_valid(f"there is no parameter {name!r} here")
         change, requeue = _change(request.body())
-        self._require(request, job_id)
+        records = self._slurm.records(request.caller, job_id)
+        if not records:
+            raise _over(self._forgotten(request, job_id))
         if change:
-            self._slurm.update(request.caller, job_id, change)
+            self._slurm.update(request.caller, job_id, change, records)
         if requeue:
             self._slurm.requeue(request.caller, job_id)
         return self._afterwards(request, job_id)
 
-    def _require(self, request: Request, job_id: JobId) -> None:
-        """Raise the same 404 for a job that there is not and for one that the caller may not see.
+    def _forgotten(self, request: Request, job_id: JobId) -> Job:
+        """Return the caller's own job that is over, and that Slurm does not know any more.
 
-        Slurm refuses to change either in words of its own, which would tell whether somebody has such a job.
+        Problem: the same 404 for a job that there is not and for one that the caller may not see. Slurm refuses to
+        change either in words of its own, which would tell whether somebody has such a job.
         """
-        if not self._slurm.records(request.caller, job_id):
+        job = self._reads.own_ended(request.caller, job_id)
+        if job is None:
             raise no_such_job(job_id)
+        return job
 
     def _afterwards(self, request: Request, job_id: JobId, *, ended: str = "") -> Response:
         """Return the job as it is now: 202, since what was asked for may still be on its way to the nodes."""
@@ -74,6 +84,15 @@ class JobChanges:
             request.line["not_shown"] = str(exc)
             return json_response(202, None)
         return json_response(202, job)
+
+
+def _over(job: Job) -> Problem:
+    return Problem(
+        409,
+        "job-ended",
+        title="The job has ended",
+        detail=f"Job {job['id']} is over ({job['state']}), and Slurm has forgotten it: nothing of it can be changed.",
+    )
 
 
 def _signal(request: Request) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from . import forgotten_tasks
 from . import job as jobs
 from . import job_id as ids
 from . import marker as markers
@@ -116,6 +117,12 @@ class JobReads:
                 self._table.refresh(job, seen_at=seen_at, submitted=kept.submitted)
         return Located(with_links(job, kept.beside), kept.submitted)
 
+    def own_ended(self, caller: Caller, job_id: JobId) -> Job | None:
+        """Return the caller's own job from its record, as it is answered, None if that does not tell its end."""
+        caller.require_unexpired(self._now())
+        kept = self._table.read(str(job_id), caller.user)
+        return with_links(kept.job, kept.beside) if kept is not None and jobs.is_final(kept.job) else None
+
     def response(self, request: Request, job: Job) -> Response:
         """Return the answer that a job makes: 304 if the caller has it already."""
         response = json_response(200, job)
@@ -135,17 +142,33 @@ class JobReads:
         script, submitted = (marker.script, marker.submitted) if marker else ("", 0)
         if marker is None and job["restarts"]:
             submitted = self._first_submit(job)
+        submitted = submitted or jobs.unix(job["submit_time"])
         try:
-            kept = self._table.refresh(job, seen_at=seen_at, submitted=submitted, script=script)
+            job, beside = self._completed(job, submitted)
+            if beside is None:
+                beside = self._table.refresh(job, seen_at=seen_at, submitted=submitted, script=script)
         except UnavailableError as exc:
+            if job["tasks"] is not None and jobs.is_final(job):
+                # Without its record nobody knows whether Slurm has told of all its tasks.
+                raise
             # Slurm has answered; that its answer is not kept is no reason to withhold it.
             if line is not None:
                 line["not_kept"] = str(exc)
-            kept = Beside()
+            beside = Beside()
         # Whoever may see other users' jobs, by Slurm's leave, is shown them.
         own = job["user"] == caller.user
-        answer = with_links(job, replace(kept, script=kept.script or script)) if own else of_another(job)
-        return Located(answer, submitted or jobs.unix(job["submit_time"]))
+        answer = with_links(job, replace(beside, script=beside.script or script)) if own else of_another(job)
+        return Located(answer, submitted)
+
+    def _completed(self, job: Job, submitted: int) -> tuple[Job, Beside | None]:
+        """Return a job that Slurm told of, completed by its record; and what stands beside that if it is to be kept."""
+        if job["tasks"] is None:
+            return job, None
+        kept = self._table.read(job["id"], job["user"])
+        if kept is None or kept.submitted != submitted:
+            return job, None
+        job, is_news = forgotten_tasks.completed(job, kept.job)
+        return job, None if is_news else kept.beside
 
     def _first_submit(self, job: Job) -> int:
         """Return the key beside its id of a job that was requeued: its submit time before that, 0 if not known."""

@@ -7,14 +7,15 @@ Attributes of a record, beside the keys that template.yaml declares:
     state, partition, name      of the document, to filter by
     seen_at     when Slurm was asked for what the record says, or when an event saw it, in Unix milliseconds
     final, restarts     of the document: whether nothing more will happen (0 or 1), and in which run
-    answered_end        the end that Slurm itself told of, "" where an event did, or there was none
+    answered_end        the end that Slurm itself told of, "" where an event did, or there was none; "" of an array
     output, output_told_at      what was kept of what the job printed and left (output_facts.py), and when that was told
     expires_at  when DynamoDB may forget it, in Unix seconds
 
 A record is only replaced by later news: `seen_at` is a condition of every write. News from Slurm has the time just
 before Slurm was asked, an event the time it happened, so no event overrules what Slurm answered after it, nor what
-Slurm itself said of the same end. That a job has ended is news for a few seconds more: the head node's clock and the
-function's may differ by so much, and nothing would tell it again.
+Slurm itself said of the same end. Of an array that ended Slurm says only what it has not forgotten yet: that is news of
+the time of the end, so that the head node's, which is of all tasks, is later. That a job has ended is news for a few
+seconds more: the head node's clock and the function's may differ by so much, and nothing would tell it again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .errors import UnavailableError
 from .job import is_final, unix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from botocore.client import BaseClient
 
@@ -45,6 +46,9 @@ _CLOCKS_DIFFER = 5000
 # Filters leave few jobs of many: a page is cut short after so many reads of up to 1 MB.
 _READS_A_PAGE = 8
 _READ = 1000
+# Lambda's answer holds 6 MB, in which the page is a JSON text once more: so many bytes of it are jobs.
+_LARGEST_PAGE = 4_000_000
+_LINKS = 400
 _LAST = "9999999999#9999999999"
 # Each is asked about on its own; who submits more in one second finds one of them the long way.
 _MOST_AT_ONCE = 40
@@ -104,12 +108,16 @@ class JobTable:
         `submitted` is the job's key beside its id (Unix seconds), by default its submit time; `seen_at` is in
         Unix milliseconds.
         """
-        values = self._values(job, seen_at, submitted)
+        is_arrays_end = job["tasks"] is not None and job["end_time"] and is_final(job)
+        told_at = min(seen_at, unix(job["end_time"]) * 1000) if is_arrays_end else seen_at
+        values = self._values(job, told_at, submitted)
         if script:
             values["script"] = {"S": script}
         # A user can write any submit time into a job's marker: nobody's record becomes another's by that.
-        condition = "attribute_not_exists(#seen_at) OR (#seen_at < :seen_at AND #user = :user)"
-        return self._update(job, submitted, values, condition)
+        condition = "attribute_not_exists(#seen_at) OR (#seen_at < :asked_at AND #user = :user)"
+        update = self._update(job, submitted, values, condition)
+        update["ExpressionAttributeValues"][":asked_at"] = {"N": str(seen_at)}
+        return update
 
     def write_script(self, job: Job, *, submitted: int, script: str) -> dict[str, Any]:
         """Return the write of a script into a job's record that is there, as `write` does."""
@@ -170,6 +178,7 @@ class JobTable:
 
     def _values(self, job: Job, seen_at: int, submitted: int, *, answered: bool = True) -> dict[str, dict[str, str]]:
         final = is_final(job)
+        is_answered = answered and final and job["tasks"] is None
         values = {
             "document": {"S": json.dumps(job, separators=(",", ":"))},
             "user": {"S": job["user"]},
@@ -180,7 +189,7 @@ class JobTable:
             "expires_at": {"N": str(seen_at // 1000 + self._keep)},
             "final": {"N": str(int(final))},
             "restarts": {"N": str(job["restarts"])},
-            "answered_end": {"S": (job["end_time"] or "") if answered and final else ""},
+            "answered_end": {"S": (job["end_time"] or "") if is_answered else ""},
         }
         if job["id"].isdigit():
             # Parts of a job are found by their id only; the list has the whole.
@@ -273,8 +282,9 @@ class JobTable:
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 break
-        place = found[limit - 1]["listed"]["S"] if len(found) > limit else start["listed"]["S"] if start else ""
-        jobs = [with_links(json.loads(item["document"]["S"]), _beside(item)) for item in found[:limit]]
+        shown = _that_fit(found[:limit])
+        place = shown[-1]["listed"]["S"] if len(found) > len(shown) else start["listed"]["S"] if start else ""
+        jobs = [with_links(json.loads(item["document"]["S"]), _beside(item)) for item in shown]
         return Page(jobs, cursors.make(place, user=user, filters=key) if place else None)
 
     def _query(self, user: str, filters: Filters, end: str, limit: int, start: dict[str, Any] | None) -> dict[str, Any]:
@@ -336,6 +346,16 @@ def _just_before(place: str) -> str:
     """Return what sorts after every place before this one, and before this one."""
     submitted, _, number = place.partition("#")
     return f"{submitted}#{max(int(number) - 1, 0):010}~"
+
+
+def _that_fit(found: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the first of some records, as many as one answer holds, and one at least."""
+    size = 0
+    for count, item in enumerate(found):
+        size += _LINKS + sum(len(json.dumps(_text(item, name))) for name in ("document", "output"))
+        if count and size > _LARGEST_PAGE:
+            return found[:count]
+    return found
 
 
 def _beside(item: Mapping[str, Mapping[str, str]]) -> Beside:

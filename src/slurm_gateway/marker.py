@@ -34,7 +34,8 @@ def new(submitted: int, script: str = "") -> Marker:
 def find(extra: str) -> Marker | None:
     """Return the marker in a job's `extra`, None if there is none.
 
-    Its user can write any: so it is believed only about that user's own jobs.
+    Its user can write any: so it is believed only about that user's own jobs. A submit's own comes after what the user
+    has there, so the last one counts.
     """
-    match = _MARKER.search(extra)
-    return Marker(int(match[1]), match[2], match[3] or "") if match else None
+    found = [Marker(int(match[1]), match[2], match[3] or "") for match in _MARKER.finditer(extra)]
+    return found[-1] if found else None

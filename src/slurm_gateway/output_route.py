@@ -158,7 +158,12 @@ class OutputRoute:
         return _bytes(data, offset, is_complete=offset + len(data) >= size)
 
     def _not_there(self, job: Job) -> Problem:
-        if job["end_time"] and self._clock() - jobs.unix(job["end_time"]) > _COLLECTING:
+        if not job["end_time"]:
+            return _problem(
+                404, "output-not-kept", "No output is kept",
+                f"Job {job['id']} was cancelled before its start, or nobody knows when it ended: no output is here.",
+            )  # fmt: skip
+        if self._clock() - jobs.unix(job["end_time"]) > _COLLECTING:
             return _problem(
                 404, "output-not-kept", "No output is kept",
                 f"Job {job['id']} ended long ago, and no output of it is here: it was never collected, or is forgotten "

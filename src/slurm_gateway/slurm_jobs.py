@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import job as jobs
@@ -59,21 +60,32 @@ class SlurmJobs:
         # Without a signal, a part that is over is what was asked for.
         _raise_first_error(self._versions.using(caller, send), but=() if signal else (_OVER,))
 
-    def update(self, caller: Caller, job_id: JobId, change: Mapping[str, Any]) -> None:
-        """Change a job as `scontrol update` does; `change` is in the words of a job description."""
-        target = job_id.job
+    def update(self, caller: Caller, job_id: JobId, change: Mapping[str, Any], records: Records) -> None:
+        """Change a job as `scontrol update` does; `change` is in the words of a job description.
+
+        `records` are Slurm's of the job. Of a whole one each is changed that goes on; the first refusal is raised when
+        all have been tried, but for those that have ended meanwhile.
+        """
         if job_id.is_part:
             # slurmrestd takes numbers only: of 12+1 it would change 12, of 12_3 it refuses to.
-            found = self.records(caller, job_id)
-            own = jobs.own_number(found, job_id)
+            own = jobs.own_number(records, job_id)
             if own is None:
-                raise _no_number(job_id) if found else no_such_job(job_id)
-            target = own
+                raise _no_number(job_id)
+            changes: list[tuple[int, Mapping[str, Any]]] = [(own, change)]
+        else:
+            changes = _of_each(records, change) or [(job_id.job, change)]
+        refused: list[SlurmRefused] = []
+        for target, asked in changes:
+            try:
+                self._versions.using(caller, partial(self._post, caller, target, asked))
+            except SlurmRefused as exc:
+                refused.append(exc)
+        for refusal in sorted(refused, key=lambda refusal: refusal.number == _OVER):
+            if refusal.number != _OVER or len(refused) == len(changes):
+                raise refusal
 
-        def send(versions: tuple[str, ...]) -> None:
-            self._slurmrestd.call(caller, "POST", f"/slurm/{versions[0]}/job/{target}", body=dict(change))
-
-        self._versions.using(caller, send)
+    def _post(self, caller: Caller, target: int, change: Mapping[str, Any], versions: tuple[str, ...]) -> None:
+        self._slurmrestd.call(caller, "POST", f"/slurm/{versions[0]}/job/{target}", body=dict(change))
 
     def requeue(self, caller: Caller, job_id: JobId) -> None:
         """Put a job back into the queue, as `scontrol requeue` does; Problem 422 where no API version can."""
@@ -96,6 +108,19 @@ def no_such_job(job_id: JobId) -> Problem:
         title="No such job",
         detail=f"There is no job {job_id} of yours. GET /jobs lists your jobs.",
     )
+
+
+def _of_each(records: Records, change: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return the numbers of a whole job's records that go on, and what each is sent.
+
+    slurmctld changes one record by its number; to go through those of an array or a heterogeneous job is scontrol's
+    work, and here ours. As scontrol does, of a job that waits in part only that part is held.
+    """
+    states = {int(record["job_id"]): jobs.state_of(record) for record in records}
+    rest = {name: value for name, value in change.items() if name != "hold"}
+    waits = "PENDING" in states.values()
+    asked = {number: change if state == "PENDING" or not waits else rest for number, state in states.items()}
+    return [(number, asked[number]) for number, state in states.items() if state in jobs.ACTIVE and asked[number]]
 
 
 def _no_number(job_id: JobId) -> Problem:

@@ -190,7 +190,8 @@ def _job_id(document: Mapping[str, Any]) -> int:
 
 def _json_object(data: bytes) -> dict[str, Any] | None:
     try:
-        document = json.loads(data)
+        # Slurm passes on what users wrote, be it text or not: one job's name must not hide it, or all of a list.
+        document = json.loads(data.decode(errors="replace"))
     except ValueError:
         return None
     return document if isinstance(document, dict) else None

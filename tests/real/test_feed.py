@@ -84,7 +84,7 @@ def test_record_says_what_slurm_says(stack: Stack) -> None:
         answered = wait_for(is_quiet(stack, "alice", job), f"job {job} to complete")
         # The journal knows no reasons, output is told later, and a reader of the whole array is shown one task's paths.
         unlike = {"state_reason", "output"} | ({"stdout", "stderr"} if found["tasks"] else set())
-        same = set(found) - unlike - {"tasks"}
+        same = set(found) - unlike
         assert {name: found[name] for name in same} == {name: answered[name] for name in same}
     assert told[1]["tasks"] == "1-2"
 
@@ -111,6 +111,22 @@ def test_what_a_user_writes_makes_nobody_elses_record(stack: Stack) -> None:
     assert slurm("systemctl", "is-active", FEED).strip() == "active"
 
 
+def test_a_marker_that_a_user_writes_does_not_stand_for_the_gateways(stack: Stack) -> None:
+    name = f"marked-{uuid.uuid4().hex[:8]}"
+    written = "slurm-gateway:1700000000:" + "0" * 32 + ":" + "a" * 64
+    options = {"extra": written, "output": "/dev/null", "job-name": name}
+    headers = stack.headers("alice")
+    answer = stack.http.post(f"{stack.api}/jobs", params=options, content=b"#!/bin/bash\ntrue\n", headers=headers)
+    assert answer.status_code == 201, answer.text
+    job = answer.json()
+
+    wait_for(is_listed(stack, "alice", job["id"], "COMPLETED"), "the job's end", 60)
+
+    assert one(stack, "alice", job["id"]).json()["script"] == job["script"]
+    page = stack.http.get(f"{stack.api}/jobs", params={"name": name}, headers=headers).json()
+    assert [(each["id"], each["script"]) for each in page["jobs"]] == [(job["id"], job["script"])]
+
+
 def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_other_jobs(
     stack: Stack, as_it_was: None
 ) -> None:
@@ -123,6 +139,10 @@ def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_othe
 
     wait_for(lambda: "Invalid job id" in cluster.run(["scontrol", "show", "job", old]).stderr, "Slurm to forget it", 90)
     assert (one(stack, "alice", old).json()["state"], one(stack, "bob", old).status_code) == ("FAILED", 404)
+    cancelled = stack.http.delete(f"{stack.api}/jobs/{old}", headers=headers)
+    assert (cancelled.status_code, cancelled.json()["state"]) == (202, "FAILED")
+    assert stack.http.patch(f"{stack.api}/jobs/{old}", json={"hold": True}, headers=headers).status_code == 409
+    assert stack.http.delete(f"{stack.api}/jobs/{old}", headers=stack.headers("bob")).status_code == 404
 
     # Slurm forgets all: ids begin again, at the one that alice's job had. (Without state it starts with slurmdbd only.)
     assert cluster.run(["systemctl", "start", "slurmdbd"]).returncode == 0
@@ -141,6 +161,37 @@ def test_jobs_are_remembered_that_slurm_forgot_and_ids_that_begin_again_are_othe
     assert (bobs.json()["name"], bobs.json()["state"], bobs.json()["script"]) == ("of bob", "PENDING", None)
     assert listed(stack, "alice")[old]["state"] == "FAILED"
     assert stack.http.get(f"{stack.api}/scripts/{script}", headers=stack.headers("bob")).status_code == 404
+
+
+def test_an_array_has_failed_whose_first_task_did_though_slurm_has_forgotten_that_task(
+    stack: Stack, as_it_was: None
+) -> None:
+    restart_slurmctld("MinJobAge=2")
+    go = f"/home/alice/go-{uuid.uuid4()}"
+    body = f"[ $SLURM_ARRAY_TASK_ID = 0 ] && exit 7\nuntil [ -e {go} ]; do sleep 0.5; done"
+    array = sbatch("alice", "--array=0-1", body=body)
+    wait_for(is_listed(stack, "alice", array, "RUNNING"), "the array to be listed", 30)
+    assert one(stack, "alice", array).json()["tasks"] == "0-1"
+
+    def remembered() -> list[str]:
+        return slurm("squeue", "--noheader", "--array", "--states=all", f"--jobs={array}", "--format=%i").split()
+
+    wait_for(lambda: f"{array}_0" not in remembered(), "Slurm to forget the first task", 90)
+    running = one(stack, "alice", array).json()
+    assert (running["state"], running["tasks"]) == ("RUNNING", "0-1")
+
+    slurm("touch", go, user="alice")
+    seen = set()
+
+    def has_failed() -> Any:
+        found = one(stack, "alice", array).json()
+        seen.add(found["state"])
+        return found if found["state"] == "FAILED" else None
+
+    ended = wait_for(has_failed, "the array to have failed", 30)
+    assert (ended["exit_code"], ended["tasks"]) == (7, "0-1")
+    assert "COMPLETED" not in seen
+    assert listed(stack, "alice")[array]["exit_code"] == 7
 
 
 def test_slurmctld_that_is_killed_leaves_no_record_behind(stack: Stack, as_it_was: None) -> None:

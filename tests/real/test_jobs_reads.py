@@ -42,8 +42,8 @@ def sbatch(*options: str, user: str = "alice", wrap: str = "sleep 300") -> int:
     return int(printed.split(";")[0])
 
 
-def hetjob(user: str = "alice") -> int:
-    printed = slurm("sbatch", "--parsable", "-n1", "--wrap=sleep 300", ":", "-n1", user=user)
+def hetjob(*options: str, user: str = "alice") -> int:
+    printed = slurm("sbatch", "--parsable", *options, "-n1", "--wrap=sleep 300", ":", *options, "-n1", user=user)
     return int(printed.split(";")[0])
 
 
@@ -92,8 +92,10 @@ def test_parts_of_jobs_are_read_changed_and_cancelled(ask: Ask, read: Callable[.
     array, het = sbatch("--array=0-5%1", "--time=10"), hetjob()
     wait_for(lambda: read(f"{array}_0")["state"] == "RUNNING", "the first task to run")
     assert read(f"{array}_5")["state"] == "PENDING"
-    assert read(array)["tasks"].startswith("0,1")
+    assert read(array)["tasks"] == "0-5"
     assert read(het)["components"] == [f"{het}+0", f"{het}+1"]
+    own_number = slurm("squeue", "--noheader", f"--jobs={array}_0", "--format=%A").strip()
+    assert (own_number != str(array), read(own_number)["id"]) == (True, f"{array}_0")
 
     assert ask("PATCH", f"/jobs/{array}_0", json={"time_limit": 300}).json()["time_limit"] == 300
     changed = ask("PATCH", f"/jobs/{het}+1", json={"time_limit": 240})
@@ -105,6 +107,33 @@ def test_parts_of_jobs_are_read_changed_and_cancelled(ask: Ask, read: Callable[.
     assert ask("DELETE", f"/jobs/{array}").status_code == 202
     wait_for(lambda: jobs.is_final(read(array)), "the array to end")
     assert ask("GET", f"/jobs/{array}_77").status_code == 404
+
+
+def test_a_whole_array_is_changed_in_its_running_and_its_waiting_tasks(
+    ask: Ask, read: Callable[..., dict[str, Any]]
+) -> None:
+    array = sbatch("--array=0-3%2", "--time=10")
+    wait_for(lambda: {read(f"{array}_{task}")["state"] for task in (0, 1)} == {"RUNNING"}, "two tasks to run")
+
+    answer = ask("PATCH", f"/jobs/{array}", json={"time_limit": 300})
+
+    assert (answer.status_code, answer.json()["time_limit"]) == (202, 300), answer.text
+    assert [read(f"{array}_{task}")["time_limit"] for task in range(4)] == [300] * 4
+
+    # What runs is not held, as with scontrol hold.
+    assert ask("PATCH", f"/jobs/{array}", json={"hold": True}).status_code == 202
+    assert [read(f"{array}_{task}")["held"] for task in range(4)] == [False, False, True, True]
+
+
+def test_a_held_heterogeneous_job_is_released_in_all_its_components(
+    ask: Ask, read: Callable[..., dict[str, Any]]
+) -> None:
+    het = hetjob("--hold")
+    assert [read(f"{het}+{offset}")["held"] for offset in (0, 1)] == [True, True]
+
+    assert ask("PATCH", f"/jobs/{het}", json={"hold": False}).status_code == 202
+
+    assert [read(f"{het}+{offset}")["held"] for offset in (0, 1)] == [False, False]
 
 
 def test_hold_release_and_signal(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:
@@ -147,6 +176,15 @@ def test_another_users_job_can_be_neither_changed_nor_cancelled(ask: Ask) -> Non
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert slurm("squeue", "--noheader", f"--jobs={job_id}", "--format=%u").strip() == "alice"
     assert ask("GET", "/jobs", "bob", params={"name": "wrap"}).json()["jobs"] == []
+
+
+def test_a_job_whose_name_is_no_text_is_read_and_cancelled(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:
+    command = r"sbatch --parsable --hold --job-name=$'caf\xe9' --wrap=true"
+    job_id = slurm("bash", "-c", command, user="alice").strip().split(";")[0]
+
+    assert read(job_id)["name"] == "caf\ufffd"
+    assert ask("DELETE", f"/jobs/{job_id}").status_code == 202
+    assert read(job_id)["state"] == "CANCELLED"
 
 
 def test_a_job_that_was_read_is_in_its_owners_list(ask: Ask, read: Callable[..., dict[str, Any]]) -> None:

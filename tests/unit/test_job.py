@@ -169,8 +169,15 @@ ARRAY = [waiting_tasks("2,5-9:2%2"), task(1, 15, nodes="n1"), task(0, 14, nodes=
 def test_a_whole_array_runs_while_one_of_its_tasks_does() -> None:
     job = read("12", *ARRAY)
 
-    assert (job["id"], job["state"], job["tasks"], job["end_time"]) == ("12", "RUNNING", "0,1,2,5-9:2", None)
+    assert (job["id"], job["state"], job["tasks"], job["end_time"]) == ("12", "RUNNING", "0-2,5-9:2", None)
     assert job["stdout"] == "/home/alice/slurm-12_%a.out"
+
+
+def test_tasks_of_an_array_are_one_short_list_however_many_have_started() -> None:
+    started = [task(place, 100 + place) for place in (*range(900), 903)]
+
+    assert read("12", waiting_tasks("901-902%9"), *started)["tasks"] == "0-899,901-903"
+    assert read("12", waiting_tasks("1000,1003,..."), *started)["tasks"] == "0-899,903,1000,1003,..."
 
 
 def test_of_an_array_that_ended_the_worst_is_told() -> None:
@@ -217,6 +224,15 @@ def test_a_component_is_one_of_them() -> None:
 
     assert (job["id"], job["node_list"], job["components"]) == ("12+1", "n2", None)
     assert jobs.own_number([component(0), component(1)], JobId(12, component=1)) == 13
+
+
+# ---- by a part's own number ---------------------------------------------------------------------------------------
+
+
+def test_a_part_that_is_asked_for_by_its_own_number_is_told_under_its_id() -> None:
+    assert read("15", task(1, 15)) == read("12_1", task(1, 15))
+    assert read("13", component(1)) == read("12+1", component(1))
+    assert read("12", task(5, 12))["tasks"] == "5"
 
 
 # ---- right after a submit ----------------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ from test_job import component, number, record, task, waiting_tasks
 
 from slurm_gateway import aws, marker
 from slurm_gateway import cursor as cursors
-from slurm_gateway.job import submitted
+from slurm_gateway import job as jobs
+from slurm_gateway.errors import UnavailableError
+from slurm_gateway.job import rfc3339, submitted
+from slurm_gateway.job_id import JobId
 from slurm_gateway.job_table import Beside, Filters, JobTable, Page
 
 JOB = "/slurm/v0.0.42/job"
@@ -135,7 +138,8 @@ def test_a_job_of_this_gateways_keeps_its_record_and_script_through_a_requeue(
 ) -> None:
     mark = marker.new(1795250000, SHA256)
     keep(table, 12)
-    again = record(extra=f"mine {mark}", submit_time=number(1795259999), restart_cnt=1)
+    of_the_user = marker.new(1700000000, "d" * 64)
+    again = record(extra=f"{of_the_user} {mark}", submit_time=number(1795259999), restart_cnt=1)
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[again])
 
     _, _, job = call("jobs-read")
@@ -205,10 +209,145 @@ def test_arrays_and_heterogeneous_jobs_are_read_whole_and_in_part(call: Call, sl
     slurm.answers |= {f"GET {JOB}/12": array, f"GET {JOB}/12_1": array, f"GET {JOB}/12_9": array}
     slurm.answers[f"GET {JOB}/20%2B1"] = answer(jobs=[component(1) | {"het_job_id": number(20)}])
 
-    assert call("jobs-read")[2]["tasks"] == "1,2,5"
+    assert call("jobs-read")[2]["tasks"] == "1-2,5"
     assert call("jobs-read", id="12_1")[2]["state"] == "RUNNING"
     assert call("jobs-read", id="12_9")[0] == 404
     assert call("jobs-read", id="20+1")[2]["id"] == "20+1"
+
+
+# Whatever is read while the tests run is older than this end.
+START, END = int(time.time()) + 1000, int(time.time()) + 2000
+FAILED = {"exit_code": {"return_code": number(7), "signal": {"id": number(None)}}, "job_state": ["FAILED"]}
+TASKS = [
+    task(0, 13, end_time=number(START + 5), start_time=number(START), **FAILED),
+    task(1, 14, end_time=number(END - 9), start_time=number(START + 6), job_state=["COMPLETED"]),
+    task(2, 12, end_time=number(END), start_time=number(START + 9), job_state=["COMPLETED"]),
+]
+
+
+def last_running(**changes: Any) -> dict[str, Any]:
+    return TASKS[2] | {"job_state": ["RUNNING"]} | changes
+
+
+def told(table: JobTable, *records: dict[str, Any], seconds: float = END + 0.5, **changes: Any) -> bool:
+    """Have the head node tell of the whole array."""
+    job = jobs.read(records or TASKS, JobId(12), CLUSTER)
+    assert job is not None
+    return table.tell(job | {"state_reason": None} | changes, seen_at=int(seconds * 1000), submitted=1795250000)
+
+
+def listing(slurm: StandIn, *records: dict[str, Any]) -> None:
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=list(records))
+
+
+def test_an_array_whose_early_task_failed_has_failed_though_slurm_has_forgotten_that_task(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    told(table, waiting_tasks("0-2"), seconds=time.time() - 100)
+    listing(slurm, *TASKS[:2], last_running())
+    assert call("jobs-read")[2]["tasks"] == "0-2"
+    listing(slurm, *TASKS[1:2], last_running())
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["tasks"], job["start_time"]) == ("RUNNING", "0-2", rfc3339(START))
+
+    # It has ended, and nobody has told how task 0 did: Slurm alone does not know.
+    listing(slurm, *TASKS[1:])
+    _, headers, job = call("jobs-read")
+    assert (job["state"], job["exit_code"], job["end_time"], "retry-after" in headers) == ("RUNNING", None, None, True)
+    assert told(table)
+    tags = set()
+    for remembered in (TASKS[1:], TASKS[2:], []):
+        listing(slurm, *remembered)
+        _, headers, job = call("jobs-read")
+        tags.add(headers["etag"])
+        assert (job["state"], job["exit_code"], job["tasks"]) == ("FAILED", 7, "0-2")
+        assert (job["start_time"], job["end_time"]) == (rfc3339(START), rfc3339(END))
+    assert len(tags) == 1
+    assert [each["state"] for each in table.page("alice", Filters(), limit=10).jobs] == ["FAILED"]
+
+
+def test_how_an_array_ended_is_the_head_nodes_to_tell_whatever_was_read_before(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    # There is no record yet, and Slurm has forgotten task 0.
+    end = int(time.time()) - 100
+    ended = [each | {"end_time": number(end)} for each in TASKS]
+    listing(slurm, *ended[1:])
+    assert call("jobs-read")[2]["state"] == "COMPLETED"
+
+    assert told(table, *ended, seconds=end + 0.5)
+
+    assert call("jobs-read")[2]["state"] == "FAILED"
+
+
+def test_a_task_that_was_requeued_counts_as_it_is_now(call: Call, slurm: StandIn, table: JobTable) -> None:
+    told(table)
+    again = task(0, 13, restart_cnt=1, submit_time=number(END + 60), start_time=number(END + 61))
+    listing(slurm, again, TASKS[2])
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["exit_code"], job["tasks"]) == ("RUNNING", None, "0-2")
+
+    again |= {"job_state": ["COMPLETED"], "end_time": number(END + 90)}
+    listing(slurm, again, TASKS[2])
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+    told(table, again, *TASKS[1:], seconds=END + 91)
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["exit_code"], job["restarts"]) == ("COMPLETED", 0, 1)
+
+
+def test_an_end_before_a_requeue_is_not_the_end(call: Call, slurm: StandIn, table: JobTable) -> None:
+    told(table)
+    again = task(0, 13, restart_cnt=1, submit_time=number(END + 60), job_state=["COMPLETED"], end_time=number(END + 90))
+    listing(slurm, again, TASKS[2])
+
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+
+
+def test_a_task_that_was_cancelled_before_its_start_is_none_of_the_arrays_at_its_end(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    told(table, waiting_tasks("0-3"), seconds=time.time() - 100)
+    listing(slurm, *TASKS)
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+
+    told(table)
+
+    _, _, job = call("jobs-read")
+    assert (job["state"], job["tasks"], job["state_flags"]) == ("FAILED", "0-2", [])
+
+
+def test_an_arrays_rest_that_slurm_does_not_name_any_more_is_an_array(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    told(table)
+    rest = waiting_tasks("") | {"job_state": ["CANCELLED"], "array_task_id": number(None), "end_time": number(END)}
+    listing(slurm, rest)
+
+    _, _, job = call("jobs-read")
+
+    assert (job["state"], job["exit_code"], job["tasks"]) == ("FAILED", 7, "0-2")
+
+
+def test_the_end_of_an_array_is_not_told_without_its_record(
+    call: Call, slurm: StandIn, table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(JobTable, "read", away)
+    listing(slurm, last_running())
+    assert call("jobs-read")[2]["state"] == "RUNNING"
+    listing(slurm, *TASKS)
+    assert call("jobs-read")[0] == 503
+
+
+def test_a_read_by_a_parts_own_number_makes_no_job_in_the_list(call: Call, slurm: StandIn, table: JobTable) -> None:
+    slurm.answers |= {f"GET {JOB}/15": answer(jobs=[task(1, 15)]), f"GET {JOB}/13": answer(jobs=[component(1)])}
+
+    assert call("jobs-read", id="15")[2]["links"] == {"self": "/jobs/12_1", "output": "/jobs/12_1/output"}
+    assert call("jobs-read", id="13")[2]["id"] == "12+1"
+    assert table.page("alice", Filters(), limit=10).jobs == []
 
 
 def test_slurms_own_404_and_a_version_that_is_gone_are_told_apart(call: Call, slurm: StandIn) -> None:
@@ -292,6 +431,24 @@ def test_filters_narrow_a_list_and_its_pages(call: Call, table: JobTable) -> Non
     _, _, page = call("jobs-list", query="state=FAILED&limit=2")
     assert [job["id"] for job in page["jobs"]] == ["6", "4"]
     assert ids(f"state=FAILED&limit=2&cursor={page['next']}") == ["2"]
+
+
+def test_a_page_is_short_rather_than_too_large_for_an_answer(call: Call, table: JobTable) -> None:
+    # DynamoDB reads 1 MB at a time; quotes take twice their room in the answer, which is a JSON text in another.
+    for job_id in range(1, 13):
+        keep(table, job_id, at=1795250000 + job_id, working_directory='"' * 150_000 if job_id % 2 else "n" * 300_000)
+    seen, cursor, pages = [], "", 0
+    while True:
+        _, _, page = call("jobs-list", query=f"limit=500{cursor}")
+        assert len(json.dumps({"body": json.dumps(page)})) < 6_000_000
+        seen += [job["id"] for job in page["jobs"]]
+        pages += 1
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+
+    assert seen == [str(job_id) for job_id in range(12, 0, -1)]
+    assert pages > 1
 
 
 def test_a_cursor_is_good_for_its_user_and_filters_only(call: Call, table: JobTable) -> None:
@@ -426,6 +583,25 @@ def test_a_job_that_is_not_shown_is_not_touched(call: Call, slurm: StandIn, samp
     assert {path.partition(" ")[0] for path in slurm.paths()} == {"GET"}
 
 
+def test_ones_own_job_that_slurm_has_forgotten_is_cancelled_already_and_cannot_be_changed(
+    call: Call, slurm: StandIn, table: JobTable
+) -> None:
+    slurm.answers[f"GET {JOB}/12"] = slurm.answers[f"GET {JOB}/13"] = refusal(2017, "Invalid job id specified", 404)
+    keep(table, 12, state="COMPLETED")
+    keep(table, 13)
+
+    status, _, job = call("jobs-cancel")
+    assert (status, job) == (202, call("jobs-read")[2])
+    for answered in (call("jobs-cancel", query="signal=USR1"), call("jobs-change", body='{"hold": true}')):
+        assert (answered[0], answered[2]["type"]) == (409, "urn:slurm-gateway:problem:job-ended")
+    # Nobody else is told that there was such a job; and of what has not ended Slurm alone can tell.
+    for whose in ({"user": "bob"}, {"user": "bob", "sees_everyone": True}, {"id": "13"}):
+        assert call("jobs-cancel", **whose)[0] == 404
+        assert call("jobs-change", body='{"hold": true}', **whose)[0] == 404
+    assert call("jobs-cancel", expires_at=int(time.time()) - 1)[0] == 401
+    assert {path.partition(" ")[0] for path in slurm.paths()} == {"GET"}
+
+
 @pytest.mark.parametrize("query", ["signal=NOPE", "signal=", "signal=99", "signal=USR1&signal=USR2", "force=1"])
 def test_a_signal_that_is_none_is_not_sent(call: Call, slurm: StandIn, query: str) -> None:
     assert call("jobs-cancel", query=query)[0] == 422
@@ -456,6 +632,58 @@ def test_a_part_of_a_job_is_changed_by_the_number_that_is_its_own(call: Call, sl
 
     assert call("jobs-change", id="12+1", body='{"hold": true}')[0] == 202
     assert call("jobs-change", id="12_5", body='{"hold": true}')[0] == 409
+
+
+def posts(slurm: StandIn) -> list[tuple[str, Any]]:
+    return [(path.removeprefix(f"{JOB}/"), json.loads(sent)) for method, path, _, sent in slurm.requests
+            if method == "POST"]  # fmt: skip
+
+
+def test_a_whole_array_is_changed_in_every_part_that_goes_on(call: Call, slurm: StandIn) -> None:
+    ended = task(0, 13, job_state=["COMPLETED"])
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[waiting_tasks("3-5"), ended, task(1, 14), task(2, 15)])
+    slurm.answers |= {f"POST {JOB}/{own}": answer() for own in (12, 14, 15)}
+    minutes = {"set": True, "infinite": False, "number": 10}
+
+    assert call("jobs-change", body='{"time_limit": 600}')[0] == 202
+    assert posts(slurm) == [(own, {"time_limit": minutes}) for own in ("12", "14", "15")]
+    assert slurm.paths().count(f"GET {JOB}/12") == 2  # once before the change, and once after it
+
+    slurm.requests.clear()
+    assert call("jobs-change", body='{"hold": true, "time_limit": 600}')[0] == 202
+    running = {"time_limit": minutes}
+    assert posts(slurm) == [("12", {"hold": True, "time_limit": minutes}), ("14", running), ("15", running)]
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_heterogeneous_job_that_waits_is_held_and_released_in_all_its_components(
+    call: Call, slurm: StandIn, hold: bool
+) -> None:
+    waiting = [component(offset, job_state=["PENDING"], nodes="") for offset in (0, 1)]
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=waiting)
+    slurm.answers |= {f"POST {JOB}/{own}": answer() for own in (12, 13)}
+
+    assert call("jobs-change", body=json.dumps({"hold": hold}))[0] == 202
+    assert posts(slurm) == [(own, {"hold": hold}) for own in ("12", "13")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ({12: answer(), 13: refusal(2021, "Job/step already completing or completed")}, 202),
+        ({12: refusal(2002, "Access/permission denied"), 13: answer()}, 403),
+        ({12: refusal(2021, "Job/step already completing or completed"), 13: refusal(2002, "Access denied")}, 403),
+        (dict.fromkeys((12, 13), refusal(2021, "Job/step already completing or completed")), 409),
+    ],
+)
+def test_a_refusal_for_one_part_does_not_keep_the_others_from_being_tried(
+    call: Call, slurm: StandIn, answers: dict[int, Any], status: int
+) -> None:
+    slurm.answers[f"GET {JOB}/12"] = answer(jobs=[component(0), component(1)])
+    slurm.answers |= {f"POST {JOB}/{own}": given for own, given in answers.items()}
+
+    assert call("jobs-change", body='{"time_limit": 600}')[0] == status
+    assert [own for own, _ in posts(slurm)] == ["12", "13"]
 
 
 def test_a_requeue_goes_where_an_api_version_has_it_and_is_refused_elsewhere(call: Call, slurm: StandIn) -> None:

@@ -165,6 +165,9 @@ def test_a_job_of_the_gateways_is_known_by_its_marker_and_another_by_its_submit_
     assert slurm_job.job_of(record()).submitted == 1795250007
     ours = slurm_job.job_of(record(extra=f"mine {MARKER}"))
     assert (ours.submitted, ours.marker()) == (1795250000, MARKER)
+    # What a submit's user writes stands before it.
+    written = slurm_job.job_of(record(extra=f"slurm-gateway:1700000000:{'0' * 32}:{'a' * 64} {MARKER}"))
+    assert (written.submitted, written.marker()) == (1795250000, MARKER)
 
 
 def test_a_requeued_job_is_still_the_one_whose_record_is_older_and_nobody_elses() -> None:

@@ -117,6 +117,16 @@ def test_a_job_that_an_administrator_holds_gets_its_input_and_stays_held(
     assert "job 12 of alice stays held: an administrator holds it" in caplog.text
 
 
+def test_a_job_whose_name_is_no_text_gets_its_input(world: World) -> None:
+    world.job(name="caf?")
+    shown = world.directory / "job.json"
+    shown.write_bytes(shown.read_bytes().replace(b"caf?", b"caf\xe9"))
+
+    world.copy()
+
+    assert (world.copied(), world.released()) == (True, "12\n")
+
+
 def test_a_job_that_was_released_meanwhile_is_left_as_it_is(world: World) -> None:
     world.meanwhile = lambda: world.job(hold=False, state_reason="Priority")
 

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from slurmrestd_stand_in import HANG_UP, StandIn, answer, refusal
 from test_job import record, task, waiting_tasks
-from test_jobs_function import CLUSTER, JOB, Call, call, dynamodb, session, slurm, table  # noqa: F401 - fixtures
+from test_jobs_function import CLUSTER, JOB, Call, call, dynamodb, keep, session, slurm, table  # noqa: F401 - fixtures
 
 from slurm_gateway import output_route
 from slurm_gateway.job_output import BLOCK
@@ -141,6 +141,18 @@ def test_output_that_will_not_come_any_more_is_not_waited_for(
     slurm.answers[f"GET {JOB}/12"] = answer(jobs=[record(job_state=["COMPLETED"], **old)])
 
     assert output()[0] == 404
+
+
+@pytest.mark.parametrize("kept", ["CANCELLED", "RUNNING"])
+def test_output_of_a_job_that_never_started_or_was_lost_is_not_waited_for(
+    output: Any, slurm: StandIn, s3: Any, table: Any, kept: str  # noqa: F811
+) -> None:  # fmt: skip
+    keep(table, 12, state=kept)
+    slurm.answers[f"GET {JOB}/12"] = refusal(2017, "Invalid job id specified", 404)
+
+    status, _, problem = output()
+
+    assert (status, problem["type"]) == (404, "urn:slurm-gateway:problem:output-not-kept")
 
 
 def test_nobody_elses_output_is_answered_whatever_slurm_shows(

@@ -39,6 +39,15 @@ def test_a_request_carries_the_callers_own_name_and_token(slurm: StandIn) -> Non
     assert (headers["Content-Type"], body) == ("application/json", b'{"job":{}}')
 
 
+def test_bytes_that_are_no_text_do_not_hide_an_answer(slurm: StandIn) -> None:
+    status, body = answer(jobs=[{"job_id": 12, "name": "caf?"}])
+    slurm.answers["GET /slurm/v0.0.42/jobs/"] = status, body.replace(b"caf?", b"caf\xe9")
+
+    found = Slurmrestd(slurm.url).call(ALICE, "GET", "/slurm/v0.0.42/jobs/")
+
+    assert found.document["jobs"] == [{"job_id": 12, "name": "caf\ufffd"}]
+
+
 def test_a_job_id_is_a_success_whatever_is_said_beside_it(slurm: StandIn) -> None:
     remark = {"error_number": 2014, "error": "Requested node configuration is not available", "description": "x"}
     slurm.answers[SUBMIT] = answer(

@@ -285,7 +285,8 @@ def test_number_that_begins_again_is_another_job(world: World) -> None:
 
 def test_marker_is_the_key_of_a_job_that_the_gateway_submitted(world: World) -> None:
     marker = f"slurm-gateway:{SUBMITTED - 1:010}:{'0' * 32}:{'a' * 64}"
-    world.look("5|PENDING|5", record(5, extra=marker))
+    # What a submit's user has in `extra` stands before it, be it a marker.
+    world.look("5|PENDING|5", record(5, extra=f"slurm-gateway:1700000000:{'1' * 32}: {marker}"))
     world.journal(end(6, marker=marker))
 
     assert [each["submitted"] for each in world.told()] == [SUBMITTED - 1, SUBMITTED - 1]
