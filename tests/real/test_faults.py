@@ -107,11 +107,14 @@ def test_down_stops_all_of_it_and_up_brings_it_back(stack: Stack) -> None:
     pending = stack.submit("alice", hold=True)
     ours = [*cluster.pids(), *(pid for name in PROCESSES for pid in process_group(name))]
     started = {pid: start_time(pid) for pid in ours}
-    down = local("down")
-    assert down.returncode == 0, down.stderr
-    assert [pid for pid, began in started.items() if start_time(pid) == began] == []
-    assert [line for line in listening() if address() in line] == []
-    up()
+    try:
+        down = local("down")
+        assert down.returncode == 0, down.stderr
+        # What is killed is gone when the kernel has put its memory away.
+        wait_for(lambda: not any(start_time(pid) == began for pid, began in started.items()), "all of it to end", 5)
+        assert [line for line in listening() if address() in line] == []
+    finally:
+        up()
     assert stack.job("alice", pending)["job_state"] == ["PENDING"]
 
 
