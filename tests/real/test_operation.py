@@ -334,6 +334,15 @@ def test_every_metric_of_our_own_on_the_dashboard_and_in_alarms_is_really_emitte
     begin = time.time()
     run_canary(api)
     stack.http.get(f"{stack.api}/jobs/999999", headers=stack.headers("alice"))
+    cluster.run(["systemctl", "stop", "slurmrestd"])
+    try:
+        assert stack.http.get(f"{stack.api}/jobs/999999", headers=stack.headers("alice")).status_code == 503
+    finally:
+        cluster.run(["systemctl", "start", "slurmrestd"])
+    wait_for(
+        lambda: stack.http.get(f"{stack.api}/jobs/999999", headers=stack.headers("alice")).status_code == 404,
+        "slurmrestd to answer",
+    )
     put_aside_an_object()
     with access_document_kept(stack):
         put_access_document("version: 1\nrules: []\n")
@@ -343,7 +352,7 @@ def test_every_metric_of_our_own_on_the_dashboard_and_in_alarms_is_really_emitte
         start_cold("TokenFunction")
         wait_for(lambda: stack.signed("alice", "POST", "/token").status_code < 500, "the token function to start")
     # The canary's job has ended too.
-    points_since(begin, FeedLag=1, JobEnds=1, InboxDeadLetters=1, TokensRefused=1, AccessDocumentNotValid=1)
+    points_since(begin, FeedLag=1, JobEnds=1, InboxDeadLetters=1, TokensRefused=1, AccessDocumentNotValid=1, Faults=1)
     emitted = {(point.name, frozenset(name for name, _ in point.dimensions)) for point in embedded(log_lines(0))}
     dashboard = json.loads(
         client("cloudwatch").get_dashboard(DashboardName=f"{stacks.API_STACK}-us-east-1")["DashboardBody"]
