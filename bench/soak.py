@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bench import client, inbox_faults, inbox_rates, job_records, large_output, mixed_load, rotations, submit_faults
 from bench import faults as fault_table
 from bench.clients import Side, alice_token, sides, stack_environment
-from local import cluster, stacks
+from local import cluster
 from local.address import CHECKOUT
 from local.process import Process
 
@@ -79,16 +79,14 @@ def load(jobs: int, clients: int) -> int:
     return int(len(set(ids)) != jobs or found != jobs)
 
 
-def mixed(clients: int, minutes: float, listed: int, *, apart: float = mixed_load.APART, concurrency: int = 0) -> int:
-    """Run the mixed load with room for its jobs in slurmctld, and JobsConcurrency as given; print the figures."""
+def mixed(clients: int, minutes: float, listed: int) -> int:
+    """Run the mixed load with room for its jobs in slurmctld; print the figures."""
     release = cluster.running_release() or cluster.DEFAULT_RELEASE
     cluster.start(release, cluster.Settings(max_job_count=listed + 30_000))
     cluster.wait_ready()
     try:
-        stacks.deploy_api({"JobsConcurrency": str(concurrency)})
-        result = mixed_load.run(clients=clients, seconds=minutes * 60, listed_jobs=listed, apart=apart)
+        result = mixed_load.run(clients=clients, seconds=minutes * 60, listed_jobs=listed)
     finally:
-        stacks.deploy_api()
         cluster.start(release)
         cluster.wait_ready()
     print(*(f"  {line}" for line in result.lines()), sep="\n", flush=True)
@@ -184,11 +182,6 @@ def main() -> int:
         "mixed": (
             "Mixed load of many clients, beside lists of very many jobs",
             lambda: mixed(arguments.clients, arguments.minutes, arguments.listed),
-        ),
-        # As many functions as clients this machine could not hold: JobsConcurrency is what keeps an account from it.
-        "crowd": (
-            "A thousand clients at once, beside lists of many jobs, with JobsConcurrency=32",
-            lambda: mixed(1000, minutes=1, listed=1000, apart=0, concurrency=32),
         ),
         "table": ("Fault table", lambda: fault_table.main([])),
         "faults": ("Faults: kill -9, then make up", lambda: faults(arguments.rounds)),
