@@ -34,9 +34,8 @@ _SETTLE = 180.0
 _TOLD = 1200.0
 _LISTERS = 4
 # Seconds between two clients' first requests: each starts a function, which takes a processor about a second, and has
-# a machine of its own on AWS. More clients come in no more time: the functions at once are limited then.
+# a machine of its own on AWS.
 APART = 1.5
-_COMING = 64 * APART
 
 
 @dataclass
@@ -145,7 +144,7 @@ def run(*, clients: int, seconds: float, listed_jobs: int, apart: float = APART,
             coming = time.monotonic()
             for _ in range(clients):
                 running.append(pool.submit(client, random.Random(dice.random())))
-                over.wait(min(apart, _COMING / clients))
+                over.wait(apart)
             load.coming = time.monotonic() - coming
             over.wait(seconds)
             over.set()
