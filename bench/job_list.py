@@ -1,7 +1,7 @@
 """GET /jobs with many jobs of mixed owners in the queue, all submitted by sbatch, beside slurmrestd's own list.
 
-The handler runs in this process with the deployed function's settings and credentials: its CPU is what is measured. It
-has no way to slurmrestd here, so that a call to it would fail.
+``python -m bench.job_list [JOBS]``. The handler runs in this process with the deployed function's settings and
+credentials: its CPU is what is measured. It has no way to slurmrestd here, so that a call to it would fail.
 """
 
 from __future__ import annotations
@@ -136,4 +136,4 @@ def main(jobs: int = JOBS) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else JOBS))

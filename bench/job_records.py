@@ -182,25 +182,41 @@ def _sbatch(kinds: list[Kind], common: tuple[str, ...]) -> list[str]:
 
 
 def _end_by_hand(ids: list[tuple[str, Kind]]) -> None:
-    """Cancel what is held, bring forward the end of what is to time out, and lose the node of what is to lose it."""
+    """Cancel what is held, bring forward the end of what is to time out, and lose the node of what is to lose it.
+
+    As they come to run: there are more of them than fit on the nodes at once.
+    """
     held = [job for job, kind in ids if kind.end[0] == "CANCELLED"]
     cluster.run(["scancel", *held])
-    for job, kind in ids:
-        if kind.end[0] in {"NODE_FAIL", "TIMEOUT"}:
-            _wait(lambda job=job: _state(job) == "RUNNING", f"job {job} to run")
-        if kind.end[0] == "TIMEOUT":
-            cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now"])
-    cluster.run(["scontrol", "update", f"NodeName={_LOST_NODE}", "State=DOWN", "Reason=lost"])
-    cluster.run(["scontrol", "update", f"NodeName={_LOST_NODE}", "State=RESUME"])
+    to_end = {job: kind.end[0] for job, kind in ids if kind.end[0] in {"NODE_FAIL", "TIMEOUT"}}
+
+    def end_what_runs() -> bool:
+        listed = _squeue("--format=%A %T")
+        states = dict(zip(listed[::2], listed[1::2], strict=True))
+        running = [job for job in to_end if states.get(job) == "RUNNING"]
+        for job in running:
+            if to_end[job] == "TIMEOUT":
+                cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now"])
+        if any(to_end[job] == "NODE_FAIL" for job in running):
+            for state in ("DOWN", "RESUME"):
+                cluster.run(["scontrol", "update", f"NodeName={_LOST_NODE}", f"State={state}", "Reason=lost"])
+        # One that began while the node was taken away is over as well.
+        for job in [job for job in to_end if job in running or job not in states]:
+            del to_end[job]
+        return not to_end
+
+    _wait(end_what_runs, "all jobs that are ended by hand to run", 900)
 
 
-def _state(job: str) -> str:
-    return cluster.run(["squeue", "--noheader", f"--jobs={job}", "--states=all", "--format=%T"]).stdout.strip()
+def _squeue(*options: str) -> list[str]:
+    listed = cluster.run(["squeue", "--noheader", "--name=bench", *options])
+    if listed.returncode:
+        raise RuntimeError(f"squeue: {listed.stderr.strip()}")
+    return listed.stdout.split()
 
 
 def _are_over(jobs: set[str]) -> bool:
-    left = cluster.run(["squeue", "--noheader", "--name=bench", "--format=%F"])
-    return left.returncode == 0 and not jobs & set(left.stdout.split())
+    return not jobs & set(_squeue("--format=%F"))
 
 
 def _settle(found: Run, tap: EventTap) -> None:

@@ -60,7 +60,7 @@ def run(size: int) -> LargeOutput:
     busy: list[float] = []
     with httpx.Client(base_url=env["API"], headers=headers, timeout=35, trust_env=False) as http:
         path = f"/home/alice/bench-{time.time_ns()}.txt"
-        answer = http.post(f"/jobs?name=bench&output={path}", content=script.encode())
+        answer = http.post(f"/jobs?job-name=bench&output={path}", content=script.encode())
         job = f"/jobs/{answer.raise_for_status().json()['id']}"
         deadline = time.monotonic() + _TIMEOUT
         ended = 0.0
