@@ -11,6 +11,7 @@ import pytest
 
 from slurm_gateway import job as jobs
 from slurm_gateway import job_id as ids
+from slurm_gateway import task_lists
 from slurm_gateway.api_version import KNOWN
 from tests.real.conftest import Stack, slurm, wait_for
 
@@ -107,6 +108,13 @@ def test_parts_of_jobs_are_read_changed_and_cancelled(ask: Ask, read: Callable[.
     assert ask("DELETE", f"/jobs/{array}").status_code == 202
     wait_for(lambda: jobs.is_final(read(array)), "the array to end")
     assert ask("GET", f"/jobs/{array}_77").status_code == 404
+
+
+def test_a_waiting_task_is_found_however_long_the_list_of_the_others(read: Callable[..., dict[str, Any]]) -> None:
+    tasks = [number * number for number in range(32)]
+    array = sbatch("--hold", f"--array={','.join(map(str, tasks))}")
+    assert read(f"{array}_{tasks[-1]}")["state"] == "PENDING"
+    assert task_lists.parse(read(array)["tasks"]) == set(tasks)
 
 
 def test_a_whole_array_is_changed_in_its_running_and_its_waiting_tasks(

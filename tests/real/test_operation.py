@@ -24,7 +24,7 @@ from slurm_gateway import metrics
 from tests.real import alarm_evaluation
 from tests.real.access import access_document_kept, put_access_document, start_cold
 from tests.real.alarm_evaluation import Point, embedded, lasting
-from tests.real.conftest import ROOT, Stack, wait_for
+from tests.real.conftest import NATIVE_VERSION, ROOT, Stack, wait_for
 
 pytestmark = pytest.mark.any_release
 
@@ -456,6 +456,8 @@ def test_a_list_too_large_for_its_memory_ends_lists_and_nothing_else(stack: Stac
         wait_for(
             lambda: stack.slurm("alice", "GET", "jobs").status_code and limit.kills() > 0, "the limit to end it", 60
         )
+        accounts = f"{stack.api}/slurmdb/{NATIVE_VERSION}/jobs"
+        assert stack.http.get(accounts, headers=stack.headers("alice")).status_code in (429, 502, 503)
         assert stack.job("alice", job)["job_state"] == ["PENDING"]
         assert slurmrestd_pid() == before
     wait_for(lambda: stack.slurm("alice", "GET", "jobs").status_code == 200, "lists to be answered again")
