@@ -442,7 +442,8 @@ def test_a_mixed_load_beside_lists_loses_and_doubles_nothing(stack: Stack) -> No
 
 
 def test_a_list_too_large_for_its_memory_ends_lists_and_nothing_else(stack: Stack) -> None:
-    job = stack.submit("alice", hold=True)
+    # A list takes 275 KB for each.
+    job = [stack.submit("alice", hold=True) for _ in range(10)][-1]
     stack.token("alice")
     before = slurmrestd_pid()
     # One that has answered lists before would have memory left over from them.
