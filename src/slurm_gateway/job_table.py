@@ -45,7 +45,8 @@ _DAY = 24 * 3600
 _CLOCKS_DIFFER = 5000
 # Filters leave few jobs of many: a page is cut short after so many reads of up to 1 MB.
 _READS_A_PAGE = 8
-_READ = 1000
+_LARGEST_READ = 1000
+_LEAST_READ = 100
 # Lambda's answer holds 6 MB, in which the page is a JSON text once more: so many bytes of it are jobs.
 _LARGEST_PAGE = 4_000_000
 _LINKS = 400
@@ -274,11 +275,12 @@ class JobTable:
             # A cursor from before `since`, which only a forger has: DynamoDB takes no range that ends before it begins.
             return Page([], None)
         found: list[Mapping[str, Any]] = []
+        scanned = 0
         start: dict[str, Any] | None = None
         for _ in range(_READS_A_PAGE):
-            # Filtering comes after reading: with filters, few of many are left.
-            answer = self._query(user, filters, end, limit - len(found) if filters == Filters() else _READ, start)
+            answer = self._query(user, filters, end, _to_read(limit, len(found), scanned), start)
             found += answer["Items"]
+            scanned += answer["ScannedCount"]
             start = answer.get("LastEvaluatedKey")
             if start is None or len(found) >= limit:
                 break
@@ -340,6 +342,17 @@ def of_another(job: Job) -> Job:
 def _first(filters: Filters) -> str:
     """Return what sorts just before the places of all jobs since then."""
     return f"{filters.since:010}#"
+
+
+def _to_read(wanted: int, found: int, scanned: int) -> int:
+    """Return how many records are likely to hold the rest of a page, by how many of those read passed the filters.
+
+    Filtering comes after reading. More than needed costs CPU for nothing, fewer another round trip.
+    """
+    rest = wanted - found
+    if found == scanned:
+        return rest
+    return min(_LARGEST_READ, max(_LEAST_READ, 2 * rest * scanned // found)) if found else _LARGEST_READ
 
 
 def _just_before(place: str) -> str:

@@ -433,6 +433,32 @@ def test_filters_narrow_a_list_and_its_pages(call: Call, table: JobTable) -> Non
     assert ids(f"state=FAILED&limit=2&cursor={page['next']}") == ["2"]
 
 
+@pytest.mark.parametrize("one_in", [1, 2, 30])
+def test_a_filtered_page_reads_about_what_it_shows(
+    call: Call, table: JobTable, monkeypatch: pytest.MonkeyPatch, one_in: int
+) -> None:
+    for job_id in range(240):
+        keep(table, job_id, at=1795250000 + job_id, state="RUNNING" if job_id % one_in else "FAILED")
+    read: list[int] = []
+    query = table._query
+    monkeypatch.setattr(
+        table, "_query", lambda *arguments: read.append((answer := query(*arguments))["ScannedCount"]) or answer
+    )
+    seen, cursor = [], ""
+    while True:
+        before = len(read)
+        page = table.page("alice", Filters(state="FAILED"), limit=8, cursor=cursor)
+        seen += [int(job["id"]) for job in page.jobs]
+        assert len(read) - before <= 3
+        cursor = page.next or ""
+        if not cursor:
+            break
+
+    assert seen == [job_id for job_id in reversed(range(240)) if not job_id % one_in]
+    if one_in == 1:
+        assert set(read) <= {8, 0}
+
+
 def test_a_page_is_short_rather_than_too_large_for_an_answer(call: Call, table: JobTable) -> None:
     # DynamoDB reads 1 MB at a time; quotes take twice their room in the answer, which is a JSON text in another.
     for job_id in range(1, 13):
