@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import job as jobs
 from . import marker as markers
+from .api_version import API_VERSION
 from .errors import UnavailableError
 from .job_id import JobId
 from .job_table import Beside, with_links
-from .slurm_errors import SlurmProblem, SlurmRefused
+from .slurm_errors import SlurmProblem, SlurmRefused, SlurmUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,15 +78,18 @@ class SlurmSubmission:
             )
 
         translation, submitted = self._versions.using(self._caller, send)
+        return self._answer(submitted.job_id, marker, translation, submitted.messages)
+
+    def _answer(self, job_id: int, marker: str, translation: Translation, messages: Sequence[str] = ()) -> Answer:
         told = markers.find(marker)
         job = jobs.submitted(
-            submitted.job_id,
+            job_id,
             user=self._caller.user,
             cluster=self._cluster,
             descriptions=translation.jobs,
             submitted_at=told.submitted if told else int(self._clock()),
         )
-        notices = [*translation.notices, *submitted.messages]
+        notices = [*translation.notices, *messages]
         return with_links(job, Beside(told.script if told else "")) | {"notices": notices}
 
     def glimpse(self, marker: str) -> Answer | None:
@@ -166,13 +170,51 @@ class SlurmSubmission:
 
         Also a job that was submitted held may: its user releases it or cancels it, and a deadline ends it.
         """
-        since, now = int(claim.sent_after), self._clock()
-        if now - since < _REMEMBERS_FOR:
+        if self._clock() - int(claim.sent_after) < _REMEMBERS_FOR:
             return False
-        # A frozen slurmctld takes the job when it thaws: at any time while the token is good.
-        until = int(min(now, claim.token_expires_at))
+        try:
+            ended = self._accounts(claim)
+            if ended is None:
+                return True
+            candidates = {
+                (int(item["job_id"]), int(item["time"]["submission"]))
+                for item in ended
+                if _may_have(item, claim.marker)
+            }
+            if candidates:
+                # Of those that are not gone Slurm itself tells that they are others.
+                candidates -= {
+                    (int(item["job_id"]), _number(item.get("submit_time")))
+                    for item in self._all()
+                    if not _has(item, claim.marker)
+                }
+            return bool(candidates)
+        except SlurmProblem:
+            return True
 
-        def look(versions: tuple[str, ...]) -> set[tuple[int, int]] | None:
+    def accounted(self, claim: Claim) -> Answer | None:
+        """Return the caller's own job with a claim's marker from accounting, as its submit would have been answered.
+
+        None if accounting has none, or there is no accounting; SlurmProblem if it does not answer.
+        """
+        self.marker = claim.marker
+        try:
+            ended = self._accounts(claim) or ()
+        except SlurmUnreachable as exc:
+            if exc.kind != API_VERSION:
+                raise
+            return None  # slurmrestd has no accounting to speak of.
+        numbers = {_number_accounted(item) for item in ended if _has(item, claim.marker)}
+        if not numbers:
+            return None
+        return self._answer(min(numbers), claim.marker, self._versions.using(self._caller, self._translate))
+
+    def _accounts(self, claim: Claim) -> list[dict[str, Any]] | None:
+        """Return accounting's records of the jobs that a claim may have made; None if there are no such records."""
+        # A frozen slurmctld takes the job when it thaws: at any time while the token is good.
+        since, until = int(claim.sent_after), int(min(self._clock(), claim.token_expires_at))
+
+        def look(versions: tuple[str, ...]) -> list[dict[str, Any]] | None:
             query = {
                 "users": self._caller.user,
                 "start_time": str(since - _AROUND),
@@ -186,24 +228,9 @@ class SlurmSubmission:
             answer = self._slurmrestd.call(self._caller, "GET", path, query=query, read_timeout=_LOOK_TIMEOUT)
             if answer.errors:
                 return None  # Without accounting there is no such list.
-            return {
-                (int(item["job_id"]), int(item["time"]["submission"]))
-                for item in answer.document["jobs"]
-                if _may_have(item, claim.marker)
-            }
+            return list(answer.document["jobs"])
 
-        try:
-            candidates = self._versions.using(self._caller, look)
-            if candidates:
-                # Of those that are not gone Slurm itself tells that they are others.
-                candidates -= {
-                    (int(item["job_id"]), _number(item.get("submit_time")))
-                    for item in self._all()
-                    if not _has(item, claim.marker)
-                }
-            return candidates is None or bool(candidates)
-        except SlurmProblem:
-            return True
+        return self._versions.using(self._caller, look)
 
 
 def marked(translation: Translation, marker: str) -> dict[str, Any]:
@@ -231,6 +258,12 @@ def _number_of_whole(item: Mapping[str, Any]) -> int:
         if number := _number(item.get(name)):
             return number
     return int(item["job_id"])
+
+
+def _number_accounted(item: Mapping[str, Any]) -> int:
+    """Return what `_number_of_whole` does, of a record of accounting's."""
+    whole = ((item.get(part) or {}).get("job_id") for part in ("array", "het"))
+    return next((number for part in whole if (number := _number(part))), int(item["job_id"]))
 
 
 def _number(value: Mapping[str, Any] | int | None) -> int:

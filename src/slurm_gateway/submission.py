@@ -15,7 +15,7 @@ job may still stand in a daemon's socket. It counts only when
 * nobody who may still send it is alive (`sender_until`: a function dies when its time is up), and
 * Slurm has answered for `SETTLED` seconds without a gap, or for `SETTLED_EXPIRED` once the token that the job was
   sent with has expired, and
-* Slurm cannot have forgotten a job that came to its end meanwhile.
+* Slurm cannot have forgotten a job that came to its end meanwhile. Where accounting keeps markers, it tells that job.
 
 No I/O and no clock of its own here: a test can stop it between any two steps.
 """
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .errors import UnavailableError
 from .problem import Problem
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Answer = dict[str, Any]
 """What the client is told of its job, as JSON."""
 
@@ -109,6 +110,12 @@ class Slurm(Protocol):
     def may_have_forgotten(self, claim: Claim) -> bool:
         """Tell whether the job of a claim of the caller's may have ended and be gone."""
 
+    def accounted(self, claim: Claim) -> Answer | None:
+        """Return the caller's own ended job with a claim's marker where accounting keeps those, else None.
+
+        SlurmProblem if accounting does not answer.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -174,7 +181,7 @@ class Submission:
             if there.sender_until and there.sender_until + _SKEW > begin:
                 raise in_progress(min(5, int(there.sender_until + _SKEW - begin) + 1))
             if self.slurm.may_have_forgotten(there):
-                answer = self._told(self.slurm.find, there.marker)
+                answer = self._told(self.slurm.find, there.marker) or self._told(self.slurm.accounted, there)
                 if answer is None:
                     raise _forgotten()
                 return self._keep(there, answer), True
@@ -216,9 +223,9 @@ class Submission:
         except SlurmProblem as exc:
             raise _unknown(exc) from exc
 
-    def _told(self, look: Callable[[str], Answer | None], marker: str) -> Answer | None:
+    def _told(self, look: Callable[[T], Answer | None], of: T) -> Answer | None:
         try:
-            return look(marker)
+            return look(of)
         except SlurmProblem as exc:
             if exc.status in {401, 403}:
                 raise

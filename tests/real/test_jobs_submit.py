@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 from hashlib import sha256
 
 import httpx
 import pytest
 
 from bench import submit_faults
+from local.address import SLURMRESTD_PORT, url
+from slurm_gateway import marker as markers
+from slurm_gateway import sbatch
+from slurm_gateway.api_version import ApiVersions
+from slurm_gateway.caller import Caller
+from slurm_gateway.slurm_submission import SlurmSubmission
+from slurm_gateway.slurmrestd import Slurmrestd
+from slurm_gateway.submission import Claim
 from tests.real.conftest import FINAL_STATES, Stack, restart_slurmctld, slurm, wait_for
 
 SCRIPT = """#!/bin/bash
@@ -163,3 +172,30 @@ def test_a_large_script_is_uploaded_by_a_url_of_its_own(stack: Stack) -> None:
 
     assert (answer.status_code, missing.status_code, done.status_code) == (200, 404, 200)
     assert stack.http.get(f"{stack.api}/scripts/{digest}", headers=stack.headers("alice")).content == script
+
+
+def test_accounting_tells_of_a_job_that_slurm_has_forgotten(stack: Stack) -> None:
+    """Asked as it is for a submit whose answer was lost, some minutes after the job's end."""
+    sent = int(time.time())
+    token = stack.token("alice")
+    ids = [int(submit(stack, "alice", "#!/bin/sh\n", query).json()["id"]) for query in ("", "?array=1-2")]
+    daemon = Slurmrestd(url(SLURMRESTD_PORT))
+    slurmrestd = SlurmSubmission(
+        daemon, ApiVersions(daemon), Caller("alice", token, sent + 900), translated,
+        cluster="parallelcluster", ends_at=sent + 900, clock=time.time,
+    )  # fmt: skip
+
+    for number in ids:
+        marker = stack.job("alice", number)["extra"]
+        claim = Claim(
+            user="alice", key="key", request="", marker=marker, sender="", sent_after=sent, sender_until=0,
+            token_expires_at=sent + 900,
+        )  # fmt: skip
+        found = wait_for(lambda claim=claim: slurmrestd.accounted(claim), "accounting to have it", 60)
+        assert found["id"] == str(number)
+        assert slurmrestd.accounted(replace(claim, marker=str(markers.new(sent)))) is None
+
+
+def translated(versions: tuple[str, ...]) -> sbatch.Translation:
+    script = sbatch.Script("#!/bin/sh\n")
+    return sbatch.translate(script, (), sbatch.Submission(working_directory="/tmp"), api_versions_of_cluster=versions)

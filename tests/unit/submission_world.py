@@ -57,6 +57,8 @@ class World:
     now: float = 1_000_000.0
     frozen: bool = False
     accounting: bool = True
+    # AccountingStoreFlags=job_extra, without which accounting tells that there were jobs, and not which.
+    accounts_markers: bool = True
     # Whether the head node's feed tells of jobs, which so have a record that leads to them.
     tells: bool = True
     requests: int = 0
@@ -206,6 +208,7 @@ def plainly(request: Request) -> Callable[[], Any]:
         "find": lambda: _find(world, arguments[0]),
         "answers": lambda: _answers(world),
         "may_have_forgotten": lambda: _may_have_forgotten(world, arguments[0]),
+        "accounted": lambda: _accounted(world, arguments[0]),
         "submit": lambda: _submit(world, request, arguments[0]),
     }[name]
 
@@ -243,9 +246,20 @@ def _answers(world: World) -> None:
 def _may_have_forgotten(world: World, claim: Claim) -> bool:
     if world.now - claim.sent_after < MIN_JOB_AGE - 60:
         return False
+    return not world.accounting or world.frozen or bool(_accounts(world, claim))
+
+
+def _accounted(world: World, claim: Claim) -> Answer | None:
+    if not (world.accounting and world.accounts_markers):
+        return None
+    ended = [job for job in _accounts(world, claim) if job.marker == claim.marker and job.ends_at <= world.now]
+    return {"id": ended[0].job_id} if ended else None
+
+
+def _accounts(world: World, claim: Claim) -> list[Job]:
     # slurm_submission.py's window.
     begin, end = claim.sent_after - 60, min(world.now, claim.token_expires_at) + 60
-    return not world.accounting or world.frozen or any(begin <= job.made_at <= end for job in world.jobs)
+    return [job for job in world.jobs if begin <= job.made_at <= end]
 
 
 def before(_act: Callable[[], Any], failure: BaseException) -> Callable[[], Any]:

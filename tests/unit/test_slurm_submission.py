@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,15 +12,23 @@ from slurmrestd_stand_in import StandIn, answer, refusal, slurmrestd
 from test_job import number, record
 
 from slurm_gateway import marker as markers
+from slurm_gateway import sbatch
 from slurm_gateway.api_version import ApiVersions
 from slurm_gateway.caller import Caller
 from slurm_gateway.errors import UnavailableError
+from slurm_gateway.slurm_errors import SlurmUnreachable
 from slurm_gateway.slurm_submission import SlurmSubmission
 from slurm_gateway.slurmrestd import Slurmrestd
 from slurm_gateway.submission import Claim
 
 ALICE = Caller("alice", "token", int(time.time()) + 900)
-MARKER = str(markers.new(1795250000, "c" * 64))
+SENT = 1795250000
+MARKER = str(markers.new(SENT, "c" * 64))
+CLAIM = Claim(
+    user="alice", key="key", request="", marker=MARKER, sender="", sent_after=SENT, sender_until=0,
+    token_expires_at=SENT + 900,
+)  # fmt: skip
+ACCOUNTS = f"users=alice&start_time={SENT - 60}&end_time={SENT + 660}&usage_time_as_submit_time=true&skip_steps=true"
 ONE, ALL = "GET /slurm/v0.0.42/job", "GET /slurm/v0.0.42/jobs/"
 
 
@@ -30,12 +39,19 @@ def slurm() -> Iterator[StandIn]:
         yield stand_in
 
 
-def submission(slurm: StandIn, recorded: Any = None, clock: Callable[[], float] = time.time) -> SlurmSubmission:
+def submission(
+    slurm: StandIn, recorded: Any = None, clock: Callable[[], float] = time.time, translate: Any = None
+) -> SlurmSubmission:
     daemon = Slurmrestd(slurm.url)
     return SlurmSubmission(
-        daemon, ApiVersions(daemon), ALICE, lambda _: pytest.fail("it submits"),
+        daemon, ApiVersions(daemon), ALICE, translate or (lambda _: pytest.fail("it submits")),
         cluster="parallelcluster", ends_at=clock() + 30, clock=clock, recorded=recorded,
     )  # fmt: skip
+
+
+def translated(versions: tuple[str, ...]) -> sbatch.Translation:
+    script = sbatch.Script("#!/bin/sh\ntrue\n")
+    return sbatch.translate(script, (), sbatch.Submission(working_directory="/tmp"), api_versions_of_cluster=versions)
 
 
 def job(job_id: int, extra: str = MARKER, user: str = "alice") -> tuple[int, bytes]:
@@ -91,11 +107,8 @@ def test_accounting_is_asked_for_jobs_until_the_token_can_have_made_none_any_mor
     slurm: StandIn, token_lives: int, until: int
 ) -> None:
     """A submit that a frozen slurmctld has in its socket becomes a job when it thaws: here 200 s later."""
-    sent = 1795250000
-    claim = Claim(
-        user="alice", key="key", request="", marker=MARKER, sender="", sent_after=sent, sender_until=0,
-        token_expires_at=sent + token_lives,
-    )  # fmt: skip
+    sent = SENT
+    claim = replace(CLAIM, token_expires_at=sent + token_lives)
     slurm.answers[ALL] = answer(jobs=[])
     window = f"start_time={sent - 60}&end_time={sent + until + 60}"
     query = f"users=alice&{window}&usage_time_as_submit_time=true&skip_steps=true"
@@ -107,3 +120,33 @@ def test_accounting_is_asked_for_jobs_until_the_token_can_have_made_none_any_mor
     asking = submission(slurm, clock=lambda: sent + 600)
 
     assert [asking.may_have_forgotten(claim) for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("ended", "number"),
+    [
+        ({"job_id": 12, "extra": f"mine {MARKER}"}, "12"),
+        ({"job_id": 14, "extra": MARKER, "array": {"job_id": 12}, "het": {"job_id": 0}}, "12"),
+        ({"job_id": 12, "extra": MARKER, "array": {"job_id": 0}, "het": {"job_id": 12}}, "12"),
+        ({"job_id": 12, "extra": str(markers.new(1795250000))}, None),
+        ({"job_id": 12, "extra": ""}, None),
+    ],
+)
+def test_accounting_that_keeps_markers_tells_which_job_slurm_forgot(
+    slurm: StandIn, ended: dict[str, Any], number: str | None
+) -> None:
+    slurm.answers[f"GET /slurmdb/v0.0.42/jobs/?{ACCOUNTS}"] = answer(jobs=[ended])
+
+    found = submission(slurm, clock=lambda: SENT + 600, translate=translated).accounted(CLAIM)
+
+    assert (found and (found["id"], found["script"])) == (number and (number, "c" * 64))
+
+
+def test_accounting_that_does_not_answer_is_no_accounting_that_is_not_there(slurm: StandIn) -> None:
+    """Without slurmdbd slurmrestd has no such path; with one that is away it answers like this."""
+    asking = submission(slurm, clock=lambda: SENT + 600)
+
+    assert asking.accounted(CLAIM) is None
+    slurm.answers[f"GET /slurmdb/v0.0.42/jobs/?{ACCOUNTS}"] = refusal(7000, "Unable to connect to database", status=502)
+    with pytest.raises(SlurmUnreachable, match="Unable to connect to database"):
+        asking.accounted(CLAIM)

@@ -135,8 +135,20 @@ def test_a_job_whose_sender_died_is_found_at_once() -> None:
     assert w.run_alone(w.Request(world)) == ({"id": 1}, True)
 
 
-def test_what_slurm_may_have_run_and_forgotten_is_not_sent_again() -> None:
+def test_what_slurm_has_run_and_forgotten_is_told_by_accounting_that_keeps_markers() -> None:
     world = w.World()
+    sender = at(w.Request(world), "submit")
+    sender.step(w.after(w.plainly(sender), w.Died()))
+    world.pass_time(w.MIN_JOB_AGE + 10)
+
+    asks = at(w.Request(world), "accounted")
+    asks.step(w.before(lambda: None, w.unreachable()))
+    assert kind(asks.result) == "submit-outcome-unknown"
+    assert [w.run_alone(w.Request(world)) for _ in range(2)] == [({"id": 1}, True)] * 2
+
+
+def test_what_slurm_may_have_run_and_forgotten_is_not_sent_again() -> None:
+    world = w.World(accounts_markers=False)
     sender = at(w.Request(world), "submit")
     sender.step(w.after(w.plainly(sender), w.Died()))
     world.pass_time(w.MIN_JOB_AGE + 10)
@@ -146,7 +158,7 @@ def test_what_slurm_may_have_run_and_forgotten_is_not_sent_again() -> None:
 
 
 def test_what_a_frozen_slurm_took_when_it_thawed_and_forgot_since_is_not_sent_again() -> None:
-    world = w.World()
+    world = w.World(accounts_markers=False)
     world.frozen = True
     assert kind(w.run_alone(w.Request(world))) == "submit-outcome-unknown"
     world.pass_time(200)

@@ -15,8 +15,8 @@ from slurm_gateway.problem import Problem
 # What a request can come to, and what it can do on the way: the test fails if its examples miss one.
 EVERY_TRANSITION = {
     "claim", "submit", "answered", "release", "give_up", "glimpse", "find", "wait", "answers", "may_have_forgotten",
-    "take_over",
-    "made the job", "answered again", "found by its marker", "killed", "store failed",
+    "accounted", "take_over",
+    "made the job", "answered again", "found by its marker", "told by accounting", "killed", "store failed",
     "submit-in-progress", "submit-outcome-unknown", "submit-outcome-forgotten", "slurm-unreachable",
     "idempotency-key-reused",
 }  # fmt: skip
@@ -29,6 +29,8 @@ def outcome(request: w.Request) -> str:
     match request.result:
         case Problem():
             return request.result.kind
+        case (_, True) if "accounted" in request.calls:
+            return "told by accounting"
         case (_, True):
             return "found by its marker" if "glimpse" in request.calls else "answered again"
         case (_, False):
@@ -50,9 +52,9 @@ class Submitting(RuleBasedStateMachine):
 
     seen: ClassVar[set[str]] = set()
 
-    @initialize(accounting=st.booleans(), tells=st.booleans())
-    def begin(self, accounting: bool, tells: bool) -> None:
-        self.world = w.World(accounting=accounting, tells=tells)
+    @initialize(accounting=st.booleans(), accounts_markers=st.booleans(), tells=st.booleans())
+    def begin(self, accounting: bool, accounts_markers: bool, tells: bool) -> None:
+        self.world = w.World(accounting=accounting, accounts_markers=accounts_markers, tells=tells)
         self.requests: list[w.Request] = []
         self.answers: set[int] = set()
 
@@ -144,10 +146,10 @@ class Submitting(RuleBasedStateMachine):
             request.step(w.before(lambda: None, w.unreachable()))
         self._reap()
 
-    @some_request_at("glimpse", "find", "answers")
+    @some_request_at("glimpse", "find", "answers", "accounted")
     @rule(which=WHICH)
     def look_fails(self, which: int) -> None:
-        if request := self._pick(which, "glimpse", "find", "answers"):
+        if request := self._pick(which, "glimpse", "find", "answers", "accounted"):
             request.step(w.before(lambda: None, w.unreachable()))
         self._reap()
 
