@@ -255,6 +255,20 @@ def test_only_the_inbox_and_jobs_functions_give_the_head_node_orders() -> None:
     }
 
 
+@pytest.mark.parametrize("queue", sorted(of_type(requirements(), "AWS::SQS::Queue")))
+def test_a_queue_takes_tls_only(queue: str) -> None:
+    policy = requirements_resource(f"{queue}Policy")["Properties"]
+    of_all = [each for each in policy["PolicyDocument"]["Statement"] if each["Action"] == "sqs:*"]
+
+    assert policy["Queues"] == [queue]
+    assert [{name: value for name, value in each.items() if name != "Sid"} for each in of_all] == [
+        {
+            "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": f"{queue}.Arn",
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]  # fmt: skip
+
+
 def test_an_order_that_cannot_be_carried_out_is_kept_aside() -> None:
     queue = requirements_resource("HeadNodeQueue")["Properties"]
 

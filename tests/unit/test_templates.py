@@ -677,6 +677,17 @@ def test_only_the_rule_sends_to_a_queue_and_who_has_to_besides_and_by_tls(queue:
     }  # fmt: skip
 
 
+def test_nobody_sends_to_the_records_dead_letters_for_operators_send_back_what_is_there() -> None:
+    policy = api_resource("RecordsDeadLetterQueuePolicy")["Properties"]
+    denied = {"Effect": "Deny", "Principal": "*", "Resource": "RecordsDeadLetterQueue.Arn"}
+
+    assert policy["Queues"] == ["RecordsDeadLetterQueue"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {"Sid": "NobodySends", **denied, "Action": "sqs:SendMessage"},
+        {"Sid": "TlsOnly", **denied, "Action": "sqs:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+    ]
+
+
 def test_operators_may_move_what_was_not_recorded_back_and_nothing_more_of_it() -> None:
     policy = api_resource("RecordsOperatorPolicy")["Properties"]
 
