@@ -330,6 +330,7 @@ DENIED_TO_ADMINISTRATOR = {
     "write a script",
     "write output",
     "write live output",
+    "write the list of users",
     "send to the inbox's queue",
     "send a dead letter",
     "send to the records' queue",

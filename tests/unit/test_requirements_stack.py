@@ -383,8 +383,13 @@ def test_who_writes_one_prefix_of_the_bucket_writes_no_other() -> None:
         "scripts/*": {"ArnNotEquals": {"aws:PrincipalArn": [jobs, inbox]}},
         "output/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
         "live/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "headnode-state/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
         "inbox/*": {"ArnLike": {"aws:PrincipalArn": [operator, jobs, inbox, head_node]}},
+        # Whoever deploys writes it, with credentials of any kind.
+        "headnode/*": {"ArnLike": {"aws:PrincipalArn": [jobs, inbox, head_node]}},
     }
+    # Replication writes by an action of its own.
+    assert all("s3:ReplicateObject" in each["Action"] for each in found if "s3:PutObject" in listed(each["Action"]))
 
 
 def test_a_pipeline_may_write_objects_into_the_inbox_and_nothing_else() -> None:
