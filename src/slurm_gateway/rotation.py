@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 TAG = "slurm-gateway:requirements-stack"
-# The functions go by a list that is at most USABLE_FOR seconds old. The head node looks every 15 s and then needs a few
-# to have slurmctld and slurmdbd read what it found; one that was overloaded took 41 s in all. A rotation has the time.
-SETTLE = 120
+# Who may use a key is told by its tag, which KMS may take five minutes to go by ("ABAC for AWS KMS"): so long it may
+# refuse the new key to verifiers, and to who is to sign with it. The functions go by a list that is at most USABLE_FOR
+# seconds old. The head node looks every 15 s and then needs a few to have slurmctld and slurmdbd read what it found;
+# one that was overloaded took 41 s in all. A rotation has the time.
+SETTLE = 360
 # The shortest that KMS allows: until then a deletion can be cancelled.
 DELETION_DAYS = 7
 
