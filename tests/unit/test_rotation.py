@@ -221,6 +221,36 @@ def test_to_drop_again_does_no_harm(world: World) -> None:
     assert world.listed() == [world.own]
 
 
+def test_a_listed_key_that_kms_has_no_more_is_dropped(world: World) -> None:
+    gone = str(uuid.uuid4())
+    world.put(world.own, gone)
+
+    assert world.rotation.drop(gone) == f"{gone} is off the list; {world.own} signs; {gone} is deleted already"
+    assert world.listed() == [world.own]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_beside_a_key_that_kms_has_no_more_the_last_one_is_dropped_for_a_new_one(world: World, place: int) -> None:
+    keys = [world.own]
+    keys.insert(place, str(uuid.uuid4()))
+    world.put(*keys)
+
+    world.rotation.drop(world.own)
+
+    [new] = world.listed()
+    assert new not in keys
+    assert world.state_of(new) == "Enabled"
+
+
+def test_a_rotation_goes_on_past_an_old_key_that_kms_has_no_more(world: World) -> None:
+    gone = str(uuid.uuid4())
+    world.put(world.own, gone)
+    world.wait(LIFESPAN + 30)
+
+    assert world.rotation.next() == f"{gone} is accepted no more, and is deleted already; {world.own} is the only key"
+    assert world.listed() == [world.own]
+
+
 def test_no_other_stacks_key_is_dropped(world: World) -> None:
     foreign = world.make(stack="another-stack")
 
