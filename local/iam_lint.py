@@ -16,6 +16,8 @@ ACCEPTED = {
     # Parliament takes a colon in a parameter's name for a mistake. It is how IAM may see a version of a parameter.
     ("TokenRole", "RESOURCE_MISMATCH", "ssm:GetParameter"),
     ("InboxRole", "RESOURCE_MISMATCH", "ssm:GetParameter"),
+    # Parliament knows no key of Lambda's for another service's actions. Each request of a function's code has this one.
+    ("FunctionsInTheVpcPolicy", "UNKNOWN_CONDITION_FOR_ACTION", "lambda:SourceFunctionArn"),
 }
 
 

@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         who = _principal(given)
-    except ValueError as exc:
-        _say(str(exc))
+    except (OSError, ValueError) as exc:
+        _say(str(exc) if given.claims is None else f"{given.claims}: cannot be read: {exc}")
         return 2
     lines, gets_token = explain(access, who, given.user)
     _say("\n".join(lines))
@@ -87,10 +87,16 @@ def _count(access: Access) -> str:
 
 def _principal(given: argparse.Namespace) -> Principal:
     if given.principal is not None:
-        return IamPrincipal(given.principal)
+        who = IamPrincipal(given.principal)
+        if not who.user and not who.role:
+            raise ValueError(
+                f"{given.principal}: should be an IAM user's ARN, or a role session's as `aws sts get-caller-identity` "
+                "gives it, such as arn:aws:sts::123456789012:assumed-role/Researcher/x"
+            )
+        return who
     claims: Any = json.loads(Path(given.claims).read_text(encoding="utf-8"))
     if not isinstance(claims, dict) or not isinstance(claims.get("iss"), str):
-        raise ValueError(f"{given.claims}: should be a JSON object of claims, with iss among them")
+        raise ValueError("it should be a JSON object of claims, with iss among them")
     return OidcPrincipal(claims["iss"], {name: _as_text(value) for name, value in claims.items()})
 
 

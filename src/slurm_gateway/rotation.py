@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 TAG = "slurm-gateway:requirements-stack"
-# The functions go by a list that is at most USABLE_FOR seconds old. The head node looks every 15 s and then needs a few
-# to have slurmctld and slurmdbd read what it found; one that was overloaded took 41 s in all. A rotation has the time.
-SETTLE = 120
+# Who may use a key is told by its tag, which KMS may take five minutes to go by ("ABAC for AWS KMS"): so long it may
+# refuse the new key to verifiers, and to who is to sign with it. The functions go by a list that is at most USABLE_FOR
+# seconds old. The head node looks every 15 s and then needs a few to have slurmctld and slurmdbd read what it found;
+# one that was overloaded took 41 s in all. A rotation has the time.
+SETTLE = 360
 # The shortest that KMS allows: until then a deletion can be cancelled.
 DELETION_DAYS = 7
 
@@ -53,7 +55,10 @@ class TooEarlyError(RotationError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The keys' ids in the list's order, when the list was last written, and when each key was made (Unix seconds)."""
+    """The keys' ids in the list's order, when the list was last written, and when each key was made (Unix seconds).
+
+    A key that KMS has no more counts as made at 0, and so as the old one.
+    """
 
     keys: tuple[str, ...]
     changed_at: float
@@ -162,7 +167,7 @@ class Rotation:
         left_over = [self._retire(key) for key in self._unlisted(listed_before=True)]
         # The list tells the new key from the old by their age: only a younger one will do.
         made = (key for key in self._unlisted(listed_before=False) if self._made_at(key) > state.made_at[0])
-        new = next(made, "") or self._make()
+        new = next(made, "") or self._make(like=state.keys[0])
         self._put(*state.keys, new)
         return f"{new} is published; {state.keys[0]} still signs" + "".join(
             f" (a key left over {what})" for what in left_over
@@ -178,7 +183,9 @@ class Rotation:
         state = self.state()
         done = []
         if kid in state.keys:
-            rest = [each for each in state.keys if each != kid] or [self._make()]
+            # A key that KMS has no more signs nothing: it does not take the place of this one.
+            left = [each for each, made_at in zip(state.keys, state.made_at, strict=True) if each != kid and made_at]
+            rest = left or [self._make(like=kid)]
             self._put(*rest)
             done.append(f"{kid} is off the list; {rest[0]} signs")
         elif self._tag(kid) != self._stack:
@@ -193,12 +200,11 @@ class Rotation:
         )
         return f"too early: {why}; wait {seconds:.0f} s"
 
-    def _make(self) -> str:
-        """Make a key like the one that signs: of its kind, with its policy and tag."""
-        signer = self.state().keys[0]
-        policy = self._kms.get_key_policy(KeyId=signer, PolicyName="default")["Policy"]
+    def _make(self, *, like: str) -> str:
+        """Make a key like another: of its kind, with its policy and tag."""
+        policy = self._kms.get_key_policy(KeyId=like, PolicyName="default")["Policy"]
         made: str = self._kms.create_key(
-            Description=self._describe(signer).get("Description", ""),
+            Description=self._describe(like).get("Description", ""),
             KeySpec="RSA_2048",
             KeyUsage="SIGN_VERIFY",
             Policy=policy,
@@ -225,6 +231,8 @@ class Rotation:
 
     def _retire(self, key: str) -> str:
         """Disable a key and have it deleted, unless it is the stack's; return what became of it."""
+        if not self._made_at(key):
+            return "is deleted already"
         if self._describe(key)["KeyState"] == "PendingDeletion":
             return "is being deleted already"
         if key == self._own_key:
@@ -238,7 +246,13 @@ class Rotation:
         return described
 
     def _made_at(self, key: str) -> float:
-        made_at: float = self._describe(key)["CreationDate"].timestamp()
+        try:
+            made_at: float = self._describe(key)["CreationDate"].timestamp()
+        except ClientError as exc:
+            # Deleted by hand while it was listed: the list is to be walked, and mended, all the same.
+            if error_code(exc) != "NotFoundException":
+                raise
+            return 0.0
         return made_at
 
     def _tag(self, key: str) -> str:

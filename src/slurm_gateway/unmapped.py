@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
+
+import yaml
 
 from . import principals
 from .oidc import OidcPrincipal, is_of_pull_request
@@ -37,11 +40,25 @@ def problem(who: Principal, access_parameter: str) -> Problem:
 
 def _iam_rule(who: IamPrincipal) -> tuple[str, str] | None:
     if who.user:
-        return who.user.rpartition("/")[2], f"      iam_user: {who.user}\n"
+        return _rule_name(who.user.rpartition("/")[2]), f"      iam_user: {who.user}\n"
     if principals.of_identity_center(who.role):
-        name = who.session.replace("@", ".").replace("+", ".")
-        return name, f"      identity_center:\n        role: {who.role}\n        session: {who.session}\n"
-    return (who.role.rpartition("/")[2], f"      iam_role: {who.role}\n") if who.role else None
+        session = f"      identity_center:\n        role: {who.role}\n        session: {_scalar(who.session)}\n"
+        return _rule_name(who.session), session
+    return (_rule_name(who.role.rpartition("/")[2]), f"      iam_role: {who.role}\n") if who.role else None
+
+
+def _rule_name(name: str) -> str:
+    """Return what a rule may be called (access_reader.py) for a principal of this name: IAM's may have more signs."""
+    return _scalar(re.sub(r"[^A-Za-z0-9_.-]", ".", name).lstrip("_.-")[:64] or "principal")
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML, quoted where it would be something else, such as a number."""
+    try:
+        is_plain = yaml.safe_load(text) == text
+    except yaml.YAMLError:
+        is_plain = False
+    return text if is_plain else json.dumps(text)
 
 
 def _oidc_rule(who: OidcPrincipal) -> tuple[str, str]:

@@ -241,6 +241,7 @@ CALLS: dict[str, Call] = {
         QueueUrl=names["RecordsQueue"], MaxNumberOfMessages=1, VisibilityTimeout=0
     ),
     "send to the records' queue": send("RecordsQueue", LATE_HEARTBEAT),
+    "send what was not recorded": send("RecordsDeadLetterQueue", LATE_HEARTBEAT),
     "take what was not recorded": lambda client, names: client("sqs").receive_message(
         QueueUrl=names["RecordsDeadLetterQueue"], VisibilityTimeout=0
     ),
@@ -329,9 +330,11 @@ DENIED_TO_ADMINISTRATOR = {
     "write a script",
     "write output",
     "write live output",
+    "write the list of users",
     "send to the inbox's queue",
     "send a dead letter",
     "send to the records' queue",
+    "send what was not recorded",
 }
 
 

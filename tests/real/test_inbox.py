@@ -176,7 +176,9 @@ def test_nobody_puts_a_message_of_his_own_into_the_inboxs_queues(who: str, queue
     ],
 )
 def test_who_writes_one_prefix_of_the_bucket_writes_no_other(who: str, allowed: set[str]) -> None:
-    prefixes = ("inbox/", "rules/", "scripts/alice/", "output/alice/", "live/alice/", "headnode/")
+    prefixes = (
+        "inbox/", "rules/", "scripts/alice/", "output/alice/", "live/alice/", "headnode/", "headnode-state/",
+    )  # fmt: skip
     bucket, s3 = outputs()["BucketName"], client("s3", who)
 
     def may_write(prefix: str) -> bool:

@@ -255,6 +255,20 @@ def test_only_the_inbox_and_jobs_functions_give_the_head_node_orders() -> None:
     }
 
 
+@pytest.mark.parametrize("queue", sorted(of_type(requirements(), "AWS::SQS::Queue")))
+def test_a_queue_takes_tls_only(queue: str) -> None:
+    policy = requirements_resource(f"{queue}Policy")["Properties"]
+    of_all = [each for each in policy["PolicyDocument"]["Statement"] if each["Action"] == "sqs:*"]
+
+    assert policy["Queues"] == [queue]
+    assert [{name: value for name, value in each.items() if name != "Sid"} for each in of_all] == [
+        {
+            "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": f"{queue}.Arn",
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]  # fmt: skip
+
+
 def test_an_order_that_cannot_be_carried_out_is_kept_aside() -> None:
     queue = requirements_resource("HeadNodeQueue")["Properties"]
 
@@ -369,8 +383,13 @@ def test_who_writes_one_prefix_of_the_bucket_writes_no_other() -> None:
         "scripts/*": {"ArnNotEquals": {"aws:PrincipalArn": [jobs, inbox]}},
         "output/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
         "live/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
+        "headnode-state/*": {"ArnNotLike": {"aws:PrincipalArn": head_node}},
         "inbox/*": {"ArnLike": {"aws:PrincipalArn": [operator, jobs, inbox, head_node]}},
+        # Whoever deploys writes it, with credentials of any kind.
+        "headnode/*": {"ArnLike": {"aws:PrincipalArn": [jobs, inbox, head_node]}},
     }
+    # Replication writes by an action of its own.
+    assert all("s3:ReplicateObject" in each["Action"] for each in found if "s3:PutObject" in listed(each["Action"]))
 
 
 def test_a_pipeline_may_write_objects_into_the_inbox_and_nothing_else() -> None:

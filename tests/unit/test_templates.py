@@ -514,6 +514,18 @@ def test_the_jobs_role_reaches_its_tables_scripts_and_output_and_nothing_else() 
     ]
 
 
+def test_the_code_of_a_function_in_the_vpc_may_not_do_with_network_interfaces_what_lambda_may_in_its_role() -> None:
+    in_the_vpc = [name for name in sorted(FUNCTIONS) if "VpcConfig" in function(name)]
+    policy = api_resource("FunctionsInTheVpcPolicy")["Properties"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+
+    assert sorted(policy["Roles"]) == sorted(function(name)["Role"].removesuffix(".Arn") for name in in_the_vpc)
+    assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "ec2:*", "*")
+    assert list(statement["Condition"]) == ["ArnEquals"]
+    sources = statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
+    assert sorted(sources) == [f"{name}.Arn" for name in in_the_vpc]
+
+
 def test_the_jobs_function_lives_in_the_clusters_subnets_for_the_gateways_are_trusted_by_slurmrestd() -> None:
     assert function("JobsFunction")["VpcConfig"] == {
         "SubnetIds": ["import:ComputeSubnetId1", "import:ComputeSubnetId2"],
@@ -675,6 +687,17 @@ def test_only_the_rule_sends_to_a_queue_and_who_has_to_besides_and_by_tls(queue:
             ("Deny", "sqs:*", "*", {"Bool": {"aws:SecureTransport": "false"}}),
         )
     }  # fmt: skip
+
+
+def test_nobody_sends_to_the_records_dead_letters_for_operators_send_back_what_is_there() -> None:
+    policy = api_resource("RecordsDeadLetterQueuePolicy")["Properties"]
+    denied = {"Effect": "Deny", "Principal": "*", "Resource": "RecordsDeadLetterQueue.Arn"}
+
+    assert policy["Queues"] == ["RecordsDeadLetterQueue"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {"Sid": "NobodySends", **denied, "Action": "sqs:SendMessage"},
+        {"Sid": "TlsOnly", **denied, "Action": "sqs:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+    ]
 
 
 def test_operators_may_move_what_was_not_recorded_back_and_nothing_more_of_it() -> None:

@@ -246,8 +246,22 @@ def test_an_unmapped_principal_is_told_who_it_is_and_what_an_operator_adds(
     ) == read(build()(token_event(caller=MALLORY)))
 
 
-def test_the_rule_an_operator_is_told_to_add_is_one(build: Callable[..., TokenEndpoint], emulated: Aws) -> None:
-    caller = SESSION.format(role="New", session="x")
+@pytest.mark.parametrize(
+    "caller",
+    [
+        SESSION.format(role="New", session="x"),
+        SESSION.format(role="Team+New,2", session="x"),
+        "arn:aws:iam::000000000000:user/staff/ada@example.org",
+        "arn:aws:iam::000000000000:user/20261121",
+        "arn:aws:iam::000000000000:user/_",
+        SESSION.format(role="AWSReservedSSO_Researcher_0123456789abcdef", session="ada+test@example.org"),
+        SESSION.format(role="AWSReservedSSO_Researcher_0123456789abcdef", session="@ada"),
+        SESSION.format(role="AWSReservedSSO_Researcher_0123456789abcdef", session="007"),
+    ],
+)
+def test_the_rule_an_operator_is_told_to_add_is_one(
+    build: Callable[..., TokenEndpoint], emulated: Aws, caller: str
+) -> None:
     detail = json.loads(build()(token_event(caller=caller))["body"])["detail"]
     rule = detail[detail.index("  - name:") :].replace("SLURM_USER", "carol")
     parameter = emulated.parameter(DOCUMENT + rule)
