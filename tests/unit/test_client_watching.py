@@ -289,7 +289,7 @@ def test_job_that_comes_in_while_others_are_cancelled_is_not_said_to_be_cancelle
     stand_in.says(202, newcomer)
     watch = Watch(Screen(quiet=True), Stop(), cancel_on_interrupt=True)
     with pytest.raises(InterruptedWaitError) as caught:
-        watch.interrupted(gateway_of(stand_in), Interrupt(15), ids, unsettled=["key-of-2"])
+        watch.interrupted(gateway_of(stand_in), Interrupt(15), ids, unsettled=True)
     assert caught.value.happened == (
         "Interrupted. Cancelled job 1. Submits were under way: what became of them is not known."
     )
