@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from .errors import AuthenticationError, SettingsError
+from .transport import as_it_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +66,11 @@ def github_token(environ: Mapping[str, str], audience: str) -> str:
     secret = _require(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", _GITHUB_TODO)
     try:
         answer = requests.get(
-            url, params={"audience": audience}, headers={"Authorization": f"Bearer {secret}"}, timeout=_TIMEOUT
+            url,
+            params={"audience": audience},
+            headers={"Authorization": f"Bearer {secret}"},
+            timeout=_TIMEOUT,
+            auth=as_it_is,
         )
         answer.raise_for_status()
         return str(answer.json()["value"])

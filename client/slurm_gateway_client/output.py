@@ -12,7 +12,7 @@ import requests
 
 from . import backoff, refusals
 from .errors import NotFoundError, UnreachableError
-from .transport import TIMEOUT, Call
+from .transport import TIMEOUT, Call, as_it_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -225,7 +225,8 @@ def _located(answer: requests.Response) -> tuple[str, int]:
 
 def _fetched(url: str, offset: int) -> Iterator[bytes]:
     headers = {"Range": f"bytes={offset}-"} if offset else {}
-    with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True) as answer:
+    # The URL is signed: S3 refuses a second way to say who asks.
+    with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True, auth=as_it_is) as answer:
         answer.raise_for_status()
         yield from answer.iter_content(_CHUNK)
 

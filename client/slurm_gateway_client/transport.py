@@ -77,7 +77,7 @@ class Transport:
         self._clock = clock
         self._session = requests.Session()
         # A line of ~/.netrc would put an Authorization header beside Slurm's: slurmrestd refuses the pair.
-        self._session.auth = lambda prepared: prepared
+        self._session.auth = as_it_is
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
@@ -186,6 +186,11 @@ def _is_worth_another_try(call: Call, answer: requests.Response) -> bool:
     if answer.status_code == 429 or answer.status_code >= 500:
         return refusals.kind(answer) not in _ON_ITS_WAY
     return answer.status_code == 409 and refusals.kind(answer) in _UNSETTLED
+
+
+def as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Be the `auth` of a request that requests is to add none to: it would take a line of ~/.netrc."""
+    return prepared
 
 
 def duration(seconds: float) -> str:

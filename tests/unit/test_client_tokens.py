@@ -185,7 +185,11 @@ def test_user_without_a_home_has_no_cache_and_gets_a_token(stand_in: StandIn, mo
     assert "No token is kept" in CliRunner().invoke(cli, ["logout"]).output
 
 
-def test_github_job_gets_a_token_by_its_oidc_token(stand_in: StandIn, tmp_path: Path) -> None:
+def test_github_job_gets_a_token_by_its_oidc_token(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login alice password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with gateway() as github:
         github.says(200, {"value": "github-id-token"})
         stand_in.says(200, {"user": "alice", "token": "slurm-token", "expires_in": 900, "expires_at": "..."})

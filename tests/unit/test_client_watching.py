@@ -324,13 +324,19 @@ def listing(*files: str) -> dict[str, Any]:
     }
 
 
-def test_output_and_files_are_kept_below_the_directory(stand_in: StandIn, tmp_path: Path) -> None:
+def test_output_and_files_are_kept_below_the_directory(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path.with_suffix(".netrc")
+    netrc.write_text("default login alice password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     with gateway() as s3:
         s3.says(200, b"data")
         stand_in.says(200, listing("results/a.csv"))
         stand_in.says(302, {"size": 4}, Location=f"{s3.url}/signed?secret")
         said = output_of(stand_in).save(job("COMPLETED"), tmp_path / "1", NO_WAIT)
         assert [asked.headers.get("X-SLURM-USER-TOKEN") for asked in s3.asked] == [None, None], "S3 gets no token"
+        assert [asked.headers.get("Authorization") for asked in s3.asked] == [None, None], "nor a line of ~/.netrc"
     assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == {
         "1/stdout", "1/files/results/a.csv",
     }  # fmt: skip
