@@ -101,6 +101,13 @@ def test_given_token_is_used_as_it_is_until_it_expires() -> None:
         Tokens(None, start=given).replace(given)
 
 
+def test_given_token_of_another_user_than_asked_for_is_not_used(stand_in: StandIn) -> None:
+    text = jwt(sun="alice", exp=4102444800)
+    with pytest.raises(SettingsError, match="is one of alice, and bob is asked for"):
+        Gateway.from_environ(settings(stand_in, given_token=text, user="bob"), environ={})
+    assert Gateway.from_environ(settings(stand_in, given_token=text, user="alice"), environ={}).tokens.current()
+
+
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "a..c", jwt(sun="alice"), jwt(exp=3)])
 def test_what_is_no_token_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(AuthenticationError, match="holds no Slurm token") as caught:
