@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from gateway_stand_in import StandIn, gateway
 from rich.console import Console
 from slurm_gateway_client.command import COMMANDS, cli
+from slurm_gateway_client.errors import ClientError
 from slurm_gateway_client.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -392,6 +393,18 @@ def test_json_of_a_refused_script_is_null_and_of_several_one_list(
     stand_in.says(422, refusal).says(201, job(id="2")).says(200, job(id="2", state="COMPLETED", exit_code=0))
     done = run("submit", *names, *words, "--parallel=1", url=stand_in.url)
     assert (done.returncode, [each["id"] for each in json.loads(done.stdout)]) == (248, ["2"]), done.stderr
+
+
+@pytest.mark.parametrize("before", range(40, 70, 5))
+def test_key_in_an_error_is_one_word_wherever_the_line_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], before: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    key = "slurm-gateway-01234567-89ab-cdef-0123-456789abcdef"
+    Screen().error(ClientError("It failed.", todo=f"{'x' * before} {key}"))
+    said = capsys.readouterr().err
+    assert key in said
+    assert max(len(line) for line in said.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("scripts", [1, 3])
