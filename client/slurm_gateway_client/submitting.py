@@ -107,7 +107,7 @@ class Submission:
         if given:
             return ci.of_several(given, name) if several else given
         call = submission(body, name=name, options=self.options, arguments=self.arguments, environment=self.environment)
-        asked = [f"{option}\0{value}".encode() for option, value in call.query]
+        asked = [f"{option}\0{value}".encode(errors="surrogateescape") for option, value in call.query]
         return ci.key(environ, name, [*asked, call.body or b""]) or f"slurm-gateway-{uuid.uuid4()}"
 
 

@@ -78,6 +78,15 @@ def test_given_key_is_taken_as_it_is_and_told_apart_for_several_scripts(tmp_path
     assert all(key.startswith("mine.") for key in keys)
 
 
+def test_script_whose_name_is_no_text_has_a_key(tmp_path: Path) -> None:
+    name = str(tmp_path / "\udcff.sh")
+    Path(name).write_text("true")
+    words = sbatch_arguments.parse([name, "--comment=\udcff", "--comment=x"], {})
+    for told in ("mine", None):
+        [script] = Submission(words, GITHUB, key=told).scripts
+        check_key(script.key)
+
+
 @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256, "a\n"])
 def test_key_that_the_gateway_would_refuse_is_refused_here(key: str) -> None:
     with pytest.raises(SettingsError):

@@ -127,6 +127,13 @@ def test_table_for_a_program_is_neither_cut_nor_coloured(stand_in: StandIn) -> N
     assert "\x1b[36m" in run("jobs", "--color=always", url=stand_in.url).stdout
 
 
+def test_name_that_the_terminal_s_encoding_lacks_is_shown_all_the_same(stand_in: StandIn) -> None:
+    stand_in.says(200, {"jobs": [job(name="\N{GREEK SMALL LETTER SIGMA}.sh")], "next": None})
+    done = run("jobs", url=stand_in.url, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u03c3.sh" in done.stdout
+
+
 def test_json_is_json(stand_in: StandIn) -> None:
     stand_in.says(200, job())
     assert json.loads(run("show", "12", "--json", url=stand_in.url).stdout) == job()
