@@ -182,7 +182,9 @@ class Gateway:
 
     def change(self, job_id: str, **change: bool | int | None) -> Job | None:
         """Change a job as PATCH does: `hold`, `time_limit` (seconds, None for no limit), `requeue`."""
-        call = Call("PATCH", _path(job_id), body=json.dumps(change).encode(), headers=_JSON)
+        # A second requeue would end the run that the first one began.
+        is_repeatable = "requeue" not in change
+        call = Call("PATCH", _path(job_id), body=json.dumps(change).encode(), headers=_JSON, repeatable=is_repeatable)
         what = f"change job {job_id}"
         return _changed(self._ask(call, what, (202,)), what)
 

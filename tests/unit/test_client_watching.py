@@ -98,6 +98,13 @@ def test_route_that_is_not_there_for_a_moment_does_not_end_the_wait(stand_in: St
     assert ended["state"] == "COMPLETED"
 
 
+def test_requeue_whose_outcome_is_not_known_is_not_sent_again(stand_in: StandIn) -> None:
+    stand_in.says(504)
+    with pytest.raises(UnreachableError, match="504"):
+        gateway_of(stand_in, wait=NO_WAIT).change("1", requeue=True)
+    assert len(stand_in.asked) == 1
+
+
 def test_route_that_stays_away_is_a_gateway_that_is_down_and_no_job_that_is_gone(stand_in: StandIn) -> None:
     stand_in.says(404, {"message": "Not Found"})
     ours = gateway_of(stand_in)
