@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gateway_stand_in import StandIn, gateway
-from slurm_gateway_client import exit_status
+from slurm_gateway_client import exit_status, output
 from slurm_gateway_client.errors import Interrupt, InterruptedWaitError, NotFoundError, RefusedError, UnreachableError
 from slurm_gateway_client.following import Follower, follow
 from slurm_gateway_client.gateway import Gateway, Reading
@@ -351,7 +351,7 @@ def test_output_and_files_are_kept_below_the_directory(
     assert "secret" not in str(said)
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/../../../x", "..\\x", "C:x"])
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/../../../x", "..\\x", "C:x", "x\0x"])
 def test_file_whose_name_leaves_the_directory_is_not_written(stand_in: StandIn, tmp_path: Path, name: str) -> None:
     with gateway() as s3:
         s3.says(200, b"data")
@@ -408,6 +408,17 @@ def test_download_that_stays_short_is_no_success(stand_in: StandIn) -> None:
         stand_in.says(302, {"size": 4}, Location=s3.url)
         with pytest.raises(NoOutputError, match="0 of 4 bytes"):
             output_of(stand_in).copy("1", "stdout", io.BytesIO(), NO_WAIT)
+
+
+def test_tasks_whose_output_is_not_kept_are_said_to_be(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "MOST_TASKS", 2)
+    stand_in.says(200, {"stdout": None, "stderr": None, "files": [], "problems": []})
+    assert output_of(stand_in).save(job("COMPLETED", tasks="0,1"), tmp_path / "1", NO_WAIT) == []
+    [said] = output_of(stand_in).save(job("COMPLETED", tasks="0-4"), tmp_path / "1", NO_WAIT)
+    assert said.startswith("kept of the first 2 tasks only")
+    assert [asked.path for asked in stand_in.asked] == [f"/jobs/1_{task}/output?list=true" for task in (0, 1, 0, 1)]
 
 
 @pytest.mark.parametrize(
