@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,11 @@ def test_action_installs_what_the_client_s_choice_of_an_identity_needs(
     environ |= {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}
     identity = identities.choose(settings, Transport("https://x", patience=1), environ)
     assert isinstance(identity, AwsIdentity) == installed.endswith("[aws]")
+
+
+def test_nothing_of_the_workspace_is_run_by_python_s_own_modules() -> None:
+    text = (ROOT / "action.yml").read_text() + (ROOT / "templates/slurm-job.gitlab-ci.yml").read_text()
+    assert re.findall(r"(\S+) -m ", text) == ["-I"] * 4
 
 
 def test_log_commands_github_s_runner_nothing() -> None:
