@@ -202,6 +202,14 @@ def test_action_installs_what_the_client_s_choice_of_an_identity_needs(
     assert isinstance(identity, AwsIdentity) == installed.endswith("[aws]")
 
 
+@pytest.mark.parametrize("name", ["INPUT_WAIT", "INPUT_CANCEL"])
+@pytest.mark.parametrize("value", ["", "True", "yes"])
+def test_step_that_is_not_told_whether_to_wait_is_not_green(tmp_path: Path, name: str, value: str) -> None:
+    status, words, said = run_step("Submit", tmp_path, INPUT_SCRIPT="job.sh", **{name: value})
+    assert (status, words) == (2, [])
+    assert "true or false" in said
+
+
 def test_nothing_of_the_workspace_is_run_by_python_s_own_modules() -> None:
     text = (ROOT / "action.yml").read_text() + (ROOT / "templates/slurm-job.gitlab-ci.yml").read_text()
     assert re.findall(r"(\S+) -m ", text) == ["-I"] * 4
