@@ -210,6 +210,11 @@ def test_step_that_is_not_told_whether_to_wait_is_not_green(tmp_path: Path, name
     assert "true or false" in said
 
 
+def test_template_leaves_alone_what_a_pipeline_may_say_for_all_its_jobs() -> None:
+    template = yaml.safe_load((ROOT / "templates/slurm-job.gitlab-ci.yml").read_text())[".slurm-job"]
+    assert [name for name, value in template["variables"].items() if not value] == []
+
+
 def test_nothing_of_the_workspace_is_run_by_python_s_own_modules() -> None:
     text = (ROOT / "action.yml").read_text() + (ROOT / "templates/slurm-job.gitlab-ci.yml").read_text()
     assert re.findall(r"(\S+) -m ", text) == ["-I"] * 4
