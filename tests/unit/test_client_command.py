@@ -325,6 +325,22 @@ def test_script_name_options_arguments_and_key_reach_the_gateway(stand_in: Stand
     assert asked.headers["Idempotency-Key"]
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "said"), [("--comment=x --parsable -- first", 0, ""), ("--comment", 2, "needs an argument")]
+)
+def test_options_of_the_variable_take_nothing_from_the_command_line(
+    stand_in: StandIn, options: str, status: int, said: str
+) -> None:
+    stand_in.says(201, job())
+    done = run("submit", "--wrap=true", "--time=1", "--", "then", url=stand_in.url, SLURM_GATEWAY_OPTIONS=options)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    for asked in stand_in.asked:
+        assert json.loads(asked.body) == {
+            "arguments": ["first", "then"], "options": {"comment": "x", "wrap": "true", "time": "1"},
+        }  # fmt: skip
+
+
 def test_option_given_twice_goes_twice_as_on_a_command_line(stand_in: StandIn) -> None:
     stand_in.says(201, job())
     run("submit", "--wrap=true", "--time=1", "--time=2", "--parsable", url=stand_in.url)

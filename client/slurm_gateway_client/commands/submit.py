@@ -33,7 +33,8 @@ class SubmitCommand(click.Command):
             if option.startswith("--")
         }
         before = sbatch_arguments.split(os.environ.get(_VARIABLE, ""), _VARIABLE)
-        words = sbatch_arguments.parse([*before, *args], own)
+        # Each by itself: a `--` of the variable's ends its own options only.
+        words = sbatch_arguments.parse(before, own) + sbatch_arguments.parse(args, own)
         rest = super().parse_args(ctx, words.own)
         words.scripts[:0] = ctx.params.pop("script")
         ctx.params["words"] = words
