@@ -109,7 +109,7 @@ class Watch:
         """Write down which jobs there are, for who comes after a command that does not see their end."""
         from . import reports
 
-        if self._outputs_file is not None and job_ids:
+        if self._outputs_file is not None:
             seen = [self._shown.get(job_id, {"id": job_id, "state": ""}) for job_id in job_ids]
             with suppress(OSError):
                 reports.write_outputs(self._outputs_file, seen, status)

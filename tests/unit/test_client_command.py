@@ -382,6 +382,13 @@ def test_jobs_that_were_submitted_are_told_when_the_gateway_goes_away(stand_in: 
     assert outputs.read_text() == "job_id=1\nstate=\nexit_code=246\n"
 
 
+def test_outputs_are_left_though_there_is_no_job(stand_in: StandIn, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    stand_in.says(403, {"message": "Forbidden"})
+    done = run("submit", "--wrap=true", "--wait", f"--outputs-file={outputs}", url=stand_in.url)
+    assert (done.returncode, outputs.read_text()) == (247, "job_id=\nstate=\nexit_code=247\n"), done.stderr
+
+
 def test_answers_that_are_on_their_way_are_awaited_when_another_submit_fails(stand_in: StandIn, tmp_path: Path) -> None:
     is_refused = threading.Event()
 
