@@ -42,12 +42,17 @@ def key(environ: Mapping[str, str], script: str, parts: Sequence[bytes]) -> str 
     if found is None:
         return None
     run, which = found
-    return f"{run}-{digest([which.encode(), script.encode(), *parts])}"
+    return f"{run}-{digest([_bytes(which), _bytes(script), *parts])}"
 
 
 def of_several(given: str, script: str) -> str:
     """Return the key of one script among several that share a key which was given."""
-    return f"{given[:200]}.{digest([script.encode()])}"
+    return f"{given[:200]}.{digest([_bytes(script)])}"
+
+
+def _bytes(name: str) -> bytes:
+    """Return a name as the system has it: a file's need not be UTF-8."""
+    return name.encode(errors="surrogateescape")
 
 
 def digest(parts: Sequence[bytes]) -> str:

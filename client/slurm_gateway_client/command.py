@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -66,6 +67,9 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: with its status, or with an error on one screen."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name may have letters that the terminal's encoding lacks, or be no text at all.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: Any = cli.main(args=arguments, prog_name="slurm-gateway", standalone_mode=False)
         _flush()

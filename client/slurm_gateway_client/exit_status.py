@@ -59,7 +59,8 @@ _OF_STATE = {
 def of_job(job: Mapping[str, Any]) -> int:
     """Return the exit status of a job that ended; 0 for a COMPLETED one only.
 
-    Of an array it is the greatest among the tasks' exit codes and 128 + signal, as sbatch --wait has it.
+    Of an array it is that of its state, the worst of its tasks' ends; where that is FAILED, the greatest among their
+    exit codes and 128 + signal, as sbatch --wait has it.
     """
     if job["state"] in _OF_STATE:
         return _OF_STATE[job["state"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, BinaryIO
 
-from .output import LONGEST_WAIT, NoOutputError, tasks
+from .output import LONGEST_WAIT, MOST_TASKS, NoOutputError, first_tasks, has_more_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,8 +80,11 @@ class Follower:
         """Return what follows each task of an array, whose output is its own; of another job, itself."""
         if not job["tasks"]:
             return [self]
-        ids = [f"{job['id']}_{task}" for task in tasks(job)]
-        return [Follower(self._output, each, self._to, source=self._source, prefix=f"{each}: ") for each in ids]
+        if has_more_tasks(job):
+            self._said(f"job {job['id']}: shown is what the first {MOST_TASKS} tasks printed.")
+        return [
+            Follower(self._output, each, self._to, source=self._source, prefix=f"{each}: ") for each in first_tasks(job)
+        ]
 
     def _look_for_restart(self, job: Job) -> None:
         """Begin anew with a job that was requeued: Slurm empties the file when the job starts again."""

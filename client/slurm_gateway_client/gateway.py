@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from . import backoff, identities, refusals, token_cache, tokens
-from .errors import AuthenticationError, ClientError, NotFoundError
+from .errors import AuthenticationError, ClientError, NotFoundError, SettingsError
 from .tokens import Token, Tokens
 from .transport import Call, Transport
 from .waiting import Waiting
@@ -182,7 +182,9 @@ class Gateway:
 
     def change(self, job_id: str, **change: bool | int | None) -> Job | None:
         """Change a job as PATCH does: `hold`, `time_limit` (seconds, None for no limit), `requeue`."""
-        call = Call("PATCH", _path(job_id), body=json.dumps(change).encode(), headers=_JSON)
+        # A second requeue would end the run that the first one began.
+        is_repeatable = "requeue" not in change
+        call = Call("PATCH", _path(job_id), body=json.dumps(change).encode(), headers=_JSON, repeatable=is_repeatable)
         what = f"change job {job_id}"
         return _changed(self._ask(call, what, (202,)), what)
 
@@ -295,7 +297,14 @@ def _path(job_id: str) -> str:
 
 def _tokens(settings: Settings, transport: Transport, environ: Mapping[str, str]) -> Tokens:
     if settings.given_token and settings.auth in {"auto", "token"}:
-        return Tokens(None, start=tokens.given(settings.given_token, time.time()))
+        given = tokens.given(settings.given_token, time.time())
+        if settings.user not in {None, given.user}:
+            raise SettingsError(
+                f"The token in SLURM_JWT is one of {given.user}, and {settings.user} is asked for.",
+                means="A token that was given is used as it is. Nothing was sent.",
+                todo="Unset SLURM_JWT to have a token made, or leave out --user and SLURM_GATEWAY_USER.",
+            )
+        return Tokens(None, start=given)
     if settings.auth == "token":
         raise AuthenticationError(
             "There is no token in SLURM_JWT.", todo="Put one there, or choose another way by --auth."

@@ -7,11 +7,14 @@ tokens".
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import requests
 
+from . import backoff
 from .errors import AuthenticationError, SettingsError
+from .transport import as_it_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from .transport import Call
 
 _TIMEOUT = (10.0, 20.0)
+_TRIES = 4
 _GITHUB_TODO = "Give the workflow's job `permissions: {id-token: write, contents: read}`."
 _GITLAB_TODO = (
     "Give the job `id_tokens: {SLURM_GATEWAY_ID_TOKEN: {aud: ...}}`, with the audience that the gateway expects."
@@ -63,17 +67,30 @@ def github_token(environ: Mapping[str, str], audience: str) -> str:
     """Return an OIDC token of this GitHub Actions job for an audience. Raises SettingsError, AuthenticationError."""
     url = _require(environ, "ACTIONS_ID_TOKEN_REQUEST_URL", _GITHUB_TODO)
     secret = _require(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", _GITHUB_TODO)
-    try:
-        answer = requests.get(
-            url, params={"audience": audience}, headers={"Authorization": f"Bearer {secret}"}, timeout=_TIMEOUT
-        )
-        answer.raise_for_status()
-        return str(answer.json()["value"])
-    except (requests.RequestException, ValueError, KeyError, TypeError) as exc:
-        status = exc.response.status_code if isinstance(exc, requests.HTTPError) and exc.response is not None else ""
-        raise AuthenticationError(
-            f"GitHub gives this job no OIDC token ({status or type(exc).__name__}).", todo=_GITHUB_TODO
-        ) from exc
+    pauses = backoff.delays()
+    for left in reversed(range(_TRIES)):
+        try:
+            answer = requests.get(
+                url,
+                params={"audience": audience},
+                headers={"Authorization": f"Bearer {secret}"},
+                timeout=_TIMEOUT,
+                auth=as_it_is,
+            )
+            answer.raise_for_status()
+            return str(answer.json()["value"])
+        except (requests.RequestException, ValueError, KeyError, TypeError) as exc:
+            failed = exc.response if isinstance(exc, requests.HTTPError) else None
+            is_refused = failed is not None and failed.status_code < 500 and failed.status_code != 429
+            if is_refused or not left:
+                status = type(exc).__name__ if failed is None else failed.status_code
+                raise AuthenticationError(
+                    f"GitHub gives this job no OIDC token ({status}).",
+                    todo=_GITHUB_TODO if is_refused else "Run the job again later: GitHub's own service is in trouble.",
+                ) from exc
+        # In the middle of a long wait this is the one request that must not fail.
+        time.sleep(next(pauses))
+    raise AssertionError("the last try returns or raises")
 
 
 def of_ci(settings: Settings, environ: Mapping[str, str], audience: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,7 +13,7 @@ import requests
 
 from . import backoff, refusals
 from .errors import NotFoundError, UnreachableError
-from .transport import TIMEOUT, Call
+from .transport import TIMEOUT, Call, as_it_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 NO_ROUTE = "this gateway has no output route: what the job prints is in its files on the cluster only"
 LONGEST_WAIT = 60.0
 """Seconds for which an output may come in after its job's end."""
+MOST_TASKS = 1000
+"""Of so many tasks of an array what they printed is shown and kept; the others' is not, which is said."""
 
 _CHUNK = 1024 * 1024
 _TAIL = 16 * 1024
 _TRIES = 4
-_MOST_TASKS = 1000
 _PART = ".part"  # beside stdout and files/, where no file of a job's is
 
 
@@ -100,7 +102,11 @@ class Output:
         parts = [(job["id"], directory)]
         streams = ("stdout",) if job["stdout"] == job["stderr"] else ("stdout", "stderr")
         if job["tasks"]:
-            parts = [(f"{job['id']}_{task}", directory.parent / f"{job['id']}_{task}") for task in tasks(job)]
+            parts = [(each, directory.parent / each) for each in first_tasks(job)]
+            if has_more_tasks(job):
+                said.append(
+                    f"kept of the first {MOST_TASKS} tasks only; `wait {job['id']}_N --output-dir` keeps task N's"
+                )
         for job_id, place in parts:
             try:
                 said += self._save(job_id, place, streams, wait)
@@ -206,17 +212,22 @@ class Output:
 
 def tasks(job: Job) -> Iterator[int]:
     """Give the numbers of an array's tasks, from Slurm's way to write them: `0,2-6:2`."""
-    count = 0
     for piece in str(job["tasks"]).partition("%")[0].strip("[]").split(","):
         bounds, _, step = piece.partition(":")
         first, _, last = bounds.partition("-")
         if not (first.isdigit() and (last or first).isdigit()):
             return  # Slurm cut a long list short
-        for task in range(int(first), int(last or first) + 1, int(step or 1)):
-            count += 1
-            if count > _MOST_TASKS:
-                return
-            yield task
+        yield from range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def first_tasks(job: Job) -> list[str]:
+    """Return the ids of the tasks whose output is shown and kept."""
+    return [f"{job['id']}_{task}" for task in islice(tasks(job), MOST_TASKS)]
+
+
+def has_more_tasks(job: Job) -> bool:
+    """Tell whether there are more tasks than those."""
+    return next(islice(tasks(job), MOST_TASKS, None), None) is not None
 
 
 def _located(answer: requests.Response) -> tuple[str, int]:
@@ -225,7 +236,8 @@ def _located(answer: requests.Response) -> tuple[str, int]:
 
 def _fetched(url: str, offset: int) -> Iterator[bytes]:
     headers = {"Range": f"bytes={offset}-"} if offset else {}
-    with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True) as answer:
+    # The URL is signed: S3 refuses a second way to say who asks.
+    with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True, auth=as_it_is) as answer:
         answer.raise_for_status()
         yield from answer.iter_content(_CHUNK)
 
@@ -233,6 +245,6 @@ def _fetched(url: str, offset: int) -> Iterator[bytes]:
 def _below(directory: Path, name: str) -> Path:
     """Return the place of a file whose name somebody else chose: it is below the directory, or nowhere."""
     parts = PurePosixPath(name).parts
-    if not parts or any(part in {"/", "..", "."} or "\\" in part or ":" in part for part in parts):
+    if not parts or any(part in {"/", "..", "."} or set(part) & {"\\", ":", "\0"} for part in parts):
         raise NoOutputError(f"{name!r} is no name of a file below {directory}")
     return directory.joinpath(*parts)

@@ -16,11 +16,17 @@ Made = TypeVar("Made")
 
 
 def in_parallel(
-    make: Callable[[Thing], Made], things: Sequence[Thing], at_once: int, *, grace: float = 0.0
+    make: Callable[[Thing], Made],
+    things: Sequence[Thing],
+    at_once: int,
+    *,
+    grace: float = 0.0,
+    grace_after_error: float = 0.0,
 ) -> list[Made]:
     """Return what `make` gives for each thing, in their order; raises what it raises first.
 
-    When it is interrupted, nothing more is begun, and what is under way is waited for `grace` seconds at most.
+    When it is interrupted, nothing more is begun, and what is under way is waited for `grace` seconds at most;
+    `grace_after_error` when one of them raises something else.
     """
     pool = ThreadPoolExecutor(min(at_once, max(len(things), 1)))
     futures: list[Future[Made]] = []
@@ -30,8 +36,8 @@ def in_parallel(
         made = [future.result() for future in futures]
     except BaseException as exc:
         pool.shutdown(wait=False, cancel_futures=True)
-        if isinstance(exc, Interrupt):
-            wait([future for future in futures if not future.cancelled()], grace)
+        begun = [future for future in futures if not future.cancelled()]
+        wait(begun, grace if isinstance(exc, Interrupt) else grace_after_error)
         raise
     pool.shutdown()
     return made

@@ -30,6 +30,15 @@ class Words:
     arguments: list[str] = field(default_factory=list)
     own: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Words) -> Words:
+        """Return these words and others after them."""
+        return Words(
+            self.scripts + other.scripts,
+            self.options + other.options,
+            self.arguments + other.arguments,
+            self.own + other.own,
+        )
+
 
 def parse(words: Sequence[str], own: Mapping[str, bool]) -> Words:
     """Return the words told apart. `own` has this command's long options, and whether each takes an argument.

@@ -153,7 +153,7 @@ class Screen:
         for label, text, style in parts:
             if not text:
                 continue
-            lines = [line for part in str(text).splitlines() for line in textwrap.wrap(plain(part), width - 7) or [""]]
+            lines = [line for part in str(text).splitlines() for line in _wrapped(plain(part), width - 7) or [""]]
             for place, line in enumerate(lines[:12]):
                 head = Text(f"{label}: " if place == 0 else " " * 7, style=style)
                 err.print(head + Text(line), soft_wrap=True)
@@ -191,6 +191,11 @@ class Screen:
             # Another thread's may be there by now.
             self._consoles.setdefault(which, console)
         return self._consoles[which]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    # What is to be copied, a key or an option, stays in one piece.
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def job_rows(jobs: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from .errors import AuthenticationError, ClientError, SettingsError, Unreachable
 from .gateway import submission
 from .parallel import in_parallel
 from .sbatch_arguments import exported
+from .transport import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +45,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a script: a job, or an error."""
+    """What became of a script: a job, or an error, or nothing where it was not sent."""
 
     script: Script
     submitted: Submitted | None = None
@@ -50,13 +53,14 @@ class Outcome:
 
 
 class Submission:
-    """The scripts and options of one command line."""
+    """The scripts and options of one command line. `begun` are the keys of what was sent, if not to its end."""
 
     def __init__(self, words: Words, environ: Mapping[str, str], *, key: str | None) -> None:
         self.options = words.options
         self.arguments = words.arguments
         variables = exported(words.options, environ)
         self.environment = variables or None
+        self.begun: set[str] = set()
         self.scripts = [
             Script(name, body, self._key(name, body, key, environ, several=len(words.scripts) > 1))
             for name, body in _read(words)
@@ -68,20 +72,21 @@ class Submission:
         """Submit every script, `at_once` at a time; `done` is told of each, from any thread, as soon as it is.
 
         A script that is refused is an outcome. Raises AuthenticationError and UnreachableError: the others would fare
-        no better. When it is interrupted, `done` is still told of what is settled within a few seconds.
+        no better. Then, and when it is interrupted, `done` is still told of what is settled a little later.
         """
+        is_hopeless = threading.Event()
 
         def send_one(script: Script) -> Outcome:
+            if is_hopeless.is_set():
+                return Outcome(script)
+            self.begun.add(script.key)
             try:
                 submitted = gateway.submit(
                     script.body, name=script.file_name, options=self.options, arguments=self.arguments,
                     environment=self.environment, key=script.key,
                 )  # fmt: skip
-            except UnreachableError as exc:
-                raise UnreachableError(
-                    exc.happened, means=exc.means, todo=f"{exc.todo} The key of {script.name}: {script.key}"
-                ) from exc
-            except AuthenticationError:
+            except (AuthenticationError, UnreachableError):
+                is_hopeless.set()
                 raise
             except ClientError as exc:
                 outcome = Outcome(script, error=exc)
@@ -93,7 +98,8 @@ class Submission:
         if len(self.scripts) > 1:
             # One signs in; the others use its token.
             gateway.tokens.current()
-        return in_parallel(send_one, self.scripts, at_once, grace=_GRACE)
+        # A job that an answer on its way tells of must not go unnamed.
+        return in_parallel(send_one, self.scripts, at_once, grace=_GRACE, grace_after_error=TIMEOUT[1])
 
     def _key(
         self, name: str, body: bytes | None, given: str | None, environ: Mapping[str, str], *, several: bool
@@ -101,7 +107,7 @@ class Submission:
         if given:
             return ci.of_several(given, name) if several else given
         call = submission(body, name=name, options=self.options, arguments=self.arguments, environment=self.environment)
-        asked = [f"{option}\0{value}".encode() for option, value in call.query]
+        asked = [f"{option}\0{value}".encode(errors="surrogateescape") for option, value in call.query]
         return ci.key(environ, name, [*asked, call.body or b""]) or f"slurm-gateway-{uuid.uuid4()}"
 
 
@@ -124,7 +130,7 @@ def _read(words: Words) -> list[tuple[str, bytes | None]]:
         if sys.stdin is None or sys.stdin.isatty():
             raise SettingsError("There is no script.", todo="slurm-gateway submit job.sh, or --wrap 'a command'.")
         names = [_STDIN]
-    twice = {name for name in names if list(names).count(name) > 1} if len(names) < 1000 else set()
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise SettingsError(f"{min(twice)} is given twice.", todo="Give each script once, or use --array.")
     return [(name, _bytes(name)) for name in names]

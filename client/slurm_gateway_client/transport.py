@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TIMEOUT = (10.0, 40.0)
 """Seconds to connect, and to the next byte of an answer. API Gateway itself gives up after 30."""
 
+# http.client's words before a proxy's status.
+_PROXY_REFUSES = "Tunnel connection failed: "
 # A submit that is not settled: another request with its key is sending it, or Slurm did not answer.
 _UNSETTLED = ("submit-in-progress", "submit-outcome-unknown")
 # A submit that Slurm has no room for: it answers, and nothing was done.
@@ -77,7 +79,9 @@ class Transport:
         self._clock = clock
         self._session = requests.Session()
         # A line of ~/.netrc would put an Authorization header beside Slurm's: slurmrestd refuses the pair.
-        self._session.auth = lambda prepared: prepared
+        self._session.auth = as_it_is
+        # Plain http is for this machine's own addresses, and a proxy would take the token off it in clear.
+        self._session.trust_env = not url.lower().startswith("http:")
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
@@ -188,6 +192,11 @@ def _is_worth_another_try(call: Call, answer: requests.Response) -> bool:
     return answer.status_code == 409 and refusals.kind(answer) in _UNSETTLED
 
 
+def as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Be the `auth` of a request that requests is to add none to: it would take a line of ~/.netrc."""
+    return prepared
+
+
 def duration(seconds: float) -> str:
     """Return a time span as people say it: `45 s`, `15 min`."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
@@ -200,6 +209,8 @@ def _reason(exc: BaseException) -> str:
             return "its name has no address"
         if isinstance(cause, ssl.SSLError):
             return "TLS broke off"
+        if isinstance(cause, OSError) and str(cause).startswith(_PROXY_REFUSES):
+            return f"the proxy says {str(cause).removeprefix(_PROXY_REFUSES)}"
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
             return cause.strerror.lower()
     return "the connection failed"

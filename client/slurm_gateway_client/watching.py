@@ -66,22 +66,33 @@ class Watch:
         self._shown: dict[str, Job] = {}
         self._over_at_first: set[str] = set()
 
-    def run(self, gateway: Gateway, job_ids: Sequence[str], *, joined: Collection[str] = ()) -> int:
+    def run(
+        self, gateway: Gateway, job_ids: Sequence[str], *, joined: Collection[str] = (), as_list: bool = False
+    ) -> int:
         """Watch jobs to their end, and return the exit status. An interruption ends it as `interrupted` says.
 
         `joined` are those that an earlier submit made, and which may have ended long ago. Where all is well with the
-        jobs, but something of them could not be kept, the status is that trouble's.
+        jobs, but something of them could not be shown or kept, the status is that trouble's. JSON is a list for several
+        jobs, and `as_list` for one too.
         """
         waiting = Waiting(gateway.read, job_ids, changed=self._changed)
         output = Output(gateway)
+        trouble: ClientError | None = None
         try:
-            jobs = self._watch(output, waiting, job_ids)
+            self._watch(output, waiting, job_ids)
         except Interrupt as exc:
+            self.leave(job_ids, 128 + exc.number)
             return self.interrupted(gateway, exc, waiting.unfinished())
-        except (AuthenticationError, UnreachableError) as exc:
-            raise _with_way_back(exc, waiting.unfinished()) from exc
+        except ClientError as exc:
+            if not waiting.is_over():
+                self.leave(job_ids, exit_status.of_error(exc))
+                _add_way_back(exc, waiting.unfinished())
+                raise
+            # Only what they printed at last is missing.
+            trouble = exc
         finally:
             self._screen.end_progress()
+        jobs = waiting.ended()
         status = exit_status.of_jobs(list(jobs))
         for job_id in joined:
             if job_id in self._over_at_first and exit_status.of_job(self._shown[job_id]):
@@ -89,15 +100,26 @@ class Watch:
                     f"job {job_id} had ended before this command began. For a new job: another --idempotency-key.",
                     "yellow",
                 )
-        trouble = self.report(gateway, jobs, status, output)
-        return status or trouble
+        troubled = self.report(gateway, jobs, status, output, trouble)
+        if self._as_json:
+            self._screen.json(jobs if as_list or len(job_ids) > 1 else jobs[0])
+        return status or troubled
+
+    def leave(self, job_ids: Sequence[str], status: int) -> None:
+        """Write down which jobs there are, for who comes after a command that does not see their end."""
+        from . import reports
+
+        if self._outputs_file is not None:
+            seen = [self._shown.get(job_id, {"id": job_id, "state": ""}) for job_id in job_ids]
+            with suppress(OSError):
+                reports.write_outputs(self._outputs_file, seen, status)
 
     def interrupted(
-        self, gateway: Gateway, exc: Interrupt, job_ids: Sequence[str], *, unsettled: Sequence[str] = ()
+        self, gateway: Gateway, exc: Interrupt, job_ids: Sequence[str], *, unsettled: bool = False, key: str = ""
     ) -> int:
         """Ask what to do with the jobs, or cancel them where that was said; raises InterruptedWaitError.
 
-        `unsettled` are the keys of submits that were under way: what became of them is not known.
+        `unsettled` says that submits were under way, of which is not known what became; `key` is that of the only one.
         """
         self._screen.end_progress(for_good=True)
         # A submit that is answered only now adds to its caller's list, and is not cancelled here.
@@ -120,13 +142,13 @@ class Watch:
         if unsettled:
             said.append("Submits were under way: what became of them is not known.")
         todo = f"slurm-gateway wait {' '.join(left[:_SHOWN])}" if left else ""
-        if len(unsettled) == 1:
-            todo = f"Find out, and join the job: the same command with --idempotency-key {unsettled[0]}"
+        if key:
+            todo = f"Find out, and join the job: the same command with --idempotency-key {key}"
         elif unsettled:
             todo = "slurm-gateway jobs"
         raise InterruptedWaitError(" ".join(said), signal=exc.number, todo=todo)
 
-    def _watch(self, output: Output, waiting: Waiting, job_ids: Sequence[str]) -> list[Job]:
+    def _watch(self, output: Output, waiting: Waiting, job_ids: Sequence[str]) -> None:
         stream = sys.stderr.buffer if self._as_json else sys.stdout.buffer
         followers = [
             Follower(
@@ -139,7 +161,6 @@ class Watch:
             for follower in follow(waiting, followers, lambda pause: self._tick(waiting, pause), self._stop.wait):
                 if follower.trouble:
                     self._screen.note(f"job {follower.job_id}: {follower.trouble}", "yellow")
-        return waiting.ended()
 
     def _tick(self, waiting: Waiting, pause: float) -> None:
         """Sleep, with the time it takes on the screen."""
@@ -167,36 +188,41 @@ class Watch:
         ran = f" after {times.span(job)}" if job["end_time"] and job["start_time"] else ""
         self._screen.note(f"job {job['id']} {state_of(job)}{where}{ran}{_ended_by(job)}", style_of(job["state"]))
 
-    def report(self, gateway: Gateway, jobs: Sequence[Job], status: int | None, output: Output | None = None) -> int:
+    def report(
+        self,
+        gateway: Gateway,
+        jobs: Sequence[Job],
+        status: int | None,
+        output: Output | None = None,
+        trouble: ClientError | None = None,
+    ) -> int:
         """Keep what is to be kept of jobs; return the status of what went wrong with that, 0 for nothing.
 
         It is said, and the rest goes on: how the jobs ended is told whatever becomes of their files. `status` is None
-        where they were not waited for.
+        where they were not waited for, `trouble` what went wrong before.
         """
         from . import reports
 
         output = output or Output(gateway)
         ended = [job for job in jobs if is_final(job)]
-        troubles: list[ClientError] = []
+        troubles = [trouble] if trouble else []
         # First what needs nobody's answer.
         if self._outputs_file is not None:
             with _noted(troubles, self._outputs_file):
                 reports.write_outputs(self._outputs_file, jobs, status)
         if self._output_dir is not None:
             for job in ended:
+                if _is_hopeless(troubles):
+                    break
                 with _noted(troubles, self._output_dir):
                     for said in output.save(job, self._output_dir / job["id"], self._stop.wait):
                         self._screen.note(f"job {job['id']}: {said}")
-                if _is_hopeless(troubles):
-                    break
         if self._summary_file is not None:
             tails = {} if _is_hopeless(troubles) else self._tails(output, ended[:_TAILS])
             with _noted(troubles, self._summary_file):
                 reports.write_summary(self._summary_file, jobs, tails, gateway.url)
         if troubles:
             self._screen.error(_with_ends(troubles[0], jobs, ended))
-        if self._as_json and status is not None:
-            self._screen.json(list(jobs) if len(jobs) > 1 else jobs[0])
         return exit_status.of_error(troubles[0]) if troubles else 0
 
     def _tails(self, output: Output, jobs: Sequence[Job]) -> dict[str, str]:
@@ -250,7 +276,7 @@ def _is_hopeless(troubles: Sequence[ClientError]) -> bool:
 
 def _with_ends(exc: ClientError, jobs: Sequence[Job], ended: Sequence[Job]) -> ClientError:
     """Return the error of keeping something, which also says how the jobs ended and how to keep it later."""
-    means = f"{exc.means} Not all is kept that was to be kept of {_names([job['id'] for job in jobs])}."
+    means = f"{exc.means} Not all is shown and kept that was to be of {_names([job['id'] for job in jobs])}."
     if len(ended) == 1:
         means += f" It does not change how job {ended[0]['id']} ended: {state_of(ended[0])}{_ended_by(ended[0])}."
     elif ended:
@@ -280,13 +306,11 @@ def _cancel_all(gateway: Gateway, job_ids: Sequence[str]) -> list[str]:
     return failed
 
 
-def _with_way_back(exc: ClientError, job_ids: Sequence[str]) -> ClientError:
-    """Return the same error, which also says that the jobs go on and how to come back to them."""
-    if not job_ids:
-        return exc
-    means = f"{exc.means} It does not touch {_names(job_ids)}."
-    todo = f"{exc.todo} Then: slurm-gateway wait {' '.join(job_ids[:_SHOWN])}"
-    return type(exc)(exc.happened, means=means.strip(), todo=todo.strip())
+def _add_way_back(exc: ClientError, job_ids: Sequence[str]) -> None:
+    """Let an error that has nothing to do with the jobs say that they go on and how to come back to them."""
+    if isinstance(exc, AuthenticationError | UnreachableError):
+        exc.means = f"{exc.means} It does not touch {_names(job_ids)}.".strip()
+        exc.todo = f"{exc.todo} Then: slurm-gateway wait {' '.join(job_ids[:_SHOWN])}".strip()
 
 
 def _names(job_ids: Sequence[str]) -> str:

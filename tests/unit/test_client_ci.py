@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from slurm_gateway_client import ci, reports, sbatch_arguments
+from slurm_gateway_client import ci, identities, reports, sbatch_arguments
+from slurm_gateway_client.aws_identity import AwsIdentity
 from slurm_gateway_client.errors import SettingsError
+from slurm_gateway_client.settings import Settings
 from slurm_gateway_client.submitting import Submission, check_key
+from slurm_gateway_client.transport import Transport
+
+ROOT = Path(__file__).resolve().parents[2]
 
 GITHUB = {
     "GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "o/r",
@@ -78,6 +86,15 @@ def test_given_key_is_taken_as_it_is_and_told_apart_for_several_scripts(tmp_path
     assert all(key.startswith("mine.") for key in keys)
 
 
+def test_script_whose_name_is_no_text_has_a_key(tmp_path: Path) -> None:
+    name = str(tmp_path / "\udcff.sh")
+    Path(name).write_text("true")
+    words = sbatch_arguments.parse([name, "--comment=\udcff", "--comment=x"], {})
+    for told in ("mine", None):
+        [script] = Submission(words, GITHUB, key=told).scripts
+        check_key(script.key)
+
+
 @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256, "a\n"])
 def test_key_that_the_gateway_would_refuse_is_refused_here(key: str) -> None:
     with pytest.raises(SettingsError):
@@ -132,6 +149,75 @@ def test_tail_is_the_last_lines_without_escapes() -> None:
     assert len(lines) == reports.TAIL_LINES
     assert lines[-2:] == ["100%", "\N{REPLACEMENT CHARACTER}"]
     assert lines[0] == "line 962"
+
+
+def run_step(name: str, tmp_path: Path, **environ: str) -> tuple[int, list[str], str]:
+    """Run a step of action.yml with a Python and a client that write down their words; give status, words, errors."""
+    [step] = [
+        step for step in yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"] if step["name"] == name
+    ]
+    said = tmp_path / "words"
+    bin_ = tmp_path / "slurm-gateway/bin"
+    bin_.mkdir(parents=True)
+    for command in (bin_ / "python3", bin_ / "python", bin_ / "slurm-gateway"):
+        command.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >> {said}\n')
+        command.chmod(0o755)
+    inputs = dict.fromkeys(step["env"], "") | {"INPUT_WAIT": "true", "INPUT_CANCEL": "true"}
+    runner = {
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_ACTION_PATH": "/action",
+        "GITHUB_OUTPUT": "o",
+        "GITHUB_STEP_SUMMARY": "s",
+    }
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        env={"PATH": f"{bin_}:/usr/bin:/bin", **runner, **inputs, **environ}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, said.read_text().splitlines() if said.exists() else [], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "installed"),
+    [
+        ({}, "/action/client"),
+        ({"SLURM_GATEWAY_ROLE": "arn:aws:iam::123456789012:role/x"}, "/action/client[aws]"),
+        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, "/action/client[aws]"),
+        ({"AWS_PROFILE": "x"}, "/action/client[aws]"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, "/action/client[aws]"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"}, "/action/client[aws]"),
+        ({"ACTIONS_ID_TOKEN_REQUEST_URL": ""}, "/action/client[aws]"),
+    ],
+)
+def test_action_installs_what_the_client_s_choice_of_an_identity_needs(
+    tmp_path: Path, environ: dict[str, str], installed: str
+) -> None:
+    environ = {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://github.example"} | environ
+    status, words, said = run_step("Install slurm-gateway", tmp_path, **environ)
+    assert (status, said) == (0, "")
+    assert words[-1] == installed
+    settings = Settings("https://x", role=environ.get("SLURM_GATEWAY_ROLE", ""))
+    environ |= {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}
+    identity = identities.choose(settings, Transport("https://x", patience=1), environ)
+    assert isinstance(identity, AwsIdentity) == installed.endswith("[aws]")
+
+
+@pytest.mark.parametrize("name", ["INPUT_WAIT", "INPUT_CANCEL"])
+@pytest.mark.parametrize("value", ["", "True", "yes"])
+def test_step_that_is_not_told_whether_to_wait_is_not_green(tmp_path: Path, name: str, value: str) -> None:
+    status, words, said = run_step("Submit", tmp_path, INPUT_SCRIPT="job.sh", **{name: value})
+    assert (status, words) == (2, [])
+    assert "true or false" in said
+
+
+def test_template_leaves_alone_what_a_pipeline_may_say_for_all_its_jobs() -> None:
+    template = yaml.safe_load((ROOT / "templates/slurm-job.gitlab-ci.yml").read_text())[".slurm-job"]
+    assert [name for name, value in template["variables"].items() if not value] == []
+
+
+def test_nothing_of_the_workspace_is_run_by_python_s_own_modules() -> None:
+    text = (ROOT / "action.yml").read_text() + (ROOT / "templates/slurm-job.gitlab-ci.yml").read_text()
+    assert re.findall(r"(\S+) -m ", text) == ["-I"] * 4
 
 
 def test_log_commands_github_s_runner_nothing() -> None:

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from gateway_stand_in import StandIn, gateway
 from rich.console import Console
 from slurm_gateway_client.command import COMMANDS, cli
+from slurm_gateway_client.errors import ClientError
 from slurm_gateway_client.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,6 +125,13 @@ def test_table_for_a_program_is_neither_cut_nor_coloured(stand_in: StandIn) -> N
     assert "a-rather-long-name-of-a-job.sh" in shown
     assert "\x1b" not in shown
     assert "\x1b[36m" in run("jobs", "--color=always", url=stand_in.url).stdout
+
+
+def test_name_that_the_terminal_s_encoding_lacks_is_shown_all_the_same(stand_in: StandIn) -> None:
+    stand_in.says(200, {"jobs": [job(name="\N{GREEK SMALL LETTER SIGMA}.sh")], "next": None})
+    done = run("jobs", url=stand_in.url, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u03c3.sh" in done.stdout
 
 
 def test_json_is_json(stand_in: StandIn) -> None:
@@ -238,6 +246,36 @@ def test_how_a_job_ended_is_told_though_its_output_cannot_be_kept(
     assert json.loads(done.stdout)["state"] == ended["state"]
 
 
+@pytest.mark.parametrize(("ended", "status"), [({"state": "FAILED", "exit_code": 3}, 3), ({"state": "COMPLETED"}, 246)])
+def test_how_a_job_ended_is_told_though_its_last_output_cannot_be_shown(
+    stand_in: StandIn, tmp_path: Path, ended: dict[str, Any], status: int
+) -> None:
+    stand_in.says(200, job(**ended)).says(503, {"detail": "No head node."})
+    outputs, kept = tmp_path / "outputs", tmp_path / "kept"
+    done = run(
+        "wait", "12", "--follow", "--patience=1", f"--outputs-file={outputs}", f"--output-dir={kept}", url=stand_in.url
+    )
+    assert done.returncode == status, done.stderr
+    assert f"It does not change how job 12 ended: {ended['state']}" in " ".join(done.stderr.split())
+    assert outputs.read_text() == f"job_id=12\nstate={ended['state']}\nexit_code={ended.get('exit_code', 0)}\n"
+    assert {asked.path.partition("?")[2] for asked in stand_in.asked} == {"", "stream=stdout&offset=0"}
+
+
+def test_outputs_are_left_though_the_end_is_not_seen(stand_in: StandIn, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    stand_in.says(200, job(), Retry_After="1").says(503)
+    done = run("wait", "12", "--patience=1", f"--outputs-file={outputs}", url=stand_in.url)
+    assert (done.returncode, outputs.read_text()) == (246, "job_id=12\nstate=RUNNING\nexit_code=246\n"), done.stderr
+    stand_in.answers = []
+    stand_in.says(200, job(), Retry_After="60")
+    with start("wait", "12", f"--outputs-file={outputs}", url=stand_in.url) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert outputs.read_text().splitlines()[3:] == ["job_id=12", "state=RUNNING", "exit_code=143"]
+
+
 def test_directory_that_takes_no_output_does_not_hide_how_the_job_ended(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.says(200, job(state="FAILED", exit_code=3))
     stand_in.says(200, {"stdout": {"size": 4}, "stderr": None, "files": [], "problems": []})
@@ -287,6 +325,22 @@ def test_script_name_options_arguments_and_key_reach_the_gateway(stand_in: Stand
     assert asked.headers["Idempotency-Key"]
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "said"), [("--comment=x --parsable -- first", 0, ""), ("--comment", 2, "needs an argument")]
+)
+def test_options_of_the_variable_take_nothing_from_the_command_line(
+    stand_in: StandIn, options: str, status: int, said: str
+) -> None:
+    stand_in.says(201, job())
+    done = run("submit", "--wrap=true", "--time=1", "--", "then", url=stand_in.url, SLURM_GATEWAY_OPTIONS=options)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    for asked in stand_in.asked:
+        assert json.loads(asked.body) == {
+            "arguments": ["first", "then"], "options": {"comment": "x", "wrap": "true", "time": "1"},
+        }  # fmt: skip
+
+
 def test_option_given_twice_goes_twice_as_on_a_command_line(stand_in: StandIn) -> None:
     stand_in.says(201, job())
     run("submit", "--wrap=true", "--time=1", "--time=2", "--parsable", url=stand_in.url)
@@ -307,6 +361,80 @@ def test_refused_script_does_not_keep_the_others_from_being_submitted(stand_in: 
     assert done.returncode == 248
     assert [line.split()[2] for line in done.stdout.splitlines()] == ["1", "2"]
     assert "Line 2 is wrong" in " ".join(done.stderr.split())
+
+
+def scripts_in(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        (folder / name).write_text(f"#!/bin/sh\n# {name}\n")
+    return [str(folder / name) for name in names]
+
+
+def test_jobs_that_were_submitted_are_told_when_the_gateway_goes_away(stand_in: StandIn, tmp_path: Path) -> None:
+    names = scripts_in(tmp_path, "a.sh", "b.sh", "c.sh")
+    outputs = tmp_path / "outputs"
+    stand_in.says(201, job(id="1")).says(503, {"detail": "No head node."})
+    done = run("submit", "--parallel=1", "--patience=1", f"--outputs-file={outputs}", *names, url=stand_in.url)
+    assert (done.returncode, done.stdout) == (246, f"Submitted job 1 ({names[0]})\n"), done.stderr
+    said = " ".join(done.stderr.split())
+    assert "not known whether" in said
+    assert f"--idempotency-key={stand_in.asked[-1].headers['Idempotency-Key']}" in said
+    assert "1 of 3 scripts became jobs; not sent: 1, from" in said
+    assert outputs.read_text() == "job_id=1\nstate=\nexit_code=246\n"
+
+
+def test_outputs_are_left_though_there_is_no_job(stand_in: StandIn, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    stand_in.says(403, {"message": "Forbidden"})
+    done = run("submit", "--wrap=true", "--wait", f"--outputs-file={outputs}", url=stand_in.url)
+    assert (done.returncode, outputs.read_text()) == (247, "job_id=\nstate=\nexit_code=247\n"), done.stderr
+
+
+def test_answers_that_are_on_their_way_are_awaited_when_another_submit_fails(stand_in: StandIn, tmp_path: Path) -> None:
+    is_refused = threading.Event()
+
+    def late() -> dict[str, Any]:
+        is_refused.wait(30)
+        time.sleep(0.3)
+        return job(id="7")
+
+    def refusal() -> dict[str, Any]:
+        wait_for(lambda: len(stand_in.asked) == 2)
+        is_refused.set()
+        return {"message": "Forbidden"}
+
+    stand_in.says(201, late).says(403, refusal)
+    done = run("submit", "--follow", *scripts_in(tmp_path, "a.sh", "b.sh"), url=stand_in.url)
+    assert (done.returncode, done.stdout) == (247, ""), done.stderr
+    assert "Submitted job 7 (" in done.stderr
+    assert "Then: slurm-gateway wait 7" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--json", "--wait"]])
+def test_json_of_a_refused_script_is_null_and_of_several_one_list(
+    stand_in: StandIn, tmp_path: Path, words: list[str]
+) -> None:
+    names = scripts_in(tmp_path, "a.sh", "b.sh")
+    refusal = {"type": "urn:slurm-gateway:problem:option-not-valid", "detail": "Line 2 is wrong"}
+    stand_in.says(422, refusal)
+    done = run("submit", names[0], *words, url=stand_in.url)
+    assert (done.returncode, json.loads(done.stdout)) == (248, None), done.stderr
+    assert "Traceback" not in done.stderr
+    stand_in.answers = []
+    stand_in.says(422, refusal).says(201, job(id="2")).says(200, job(id="2", state="COMPLETED", exit_code=0))
+    done = run("submit", *names, *words, "--parallel=1", url=stand_in.url)
+    assert (done.returncode, [each["id"] for each in json.loads(done.stdout)]) == (248, ["2"]), done.stderr
+
+
+@pytest.mark.parametrize("before", range(40, 70, 5))
+def test_key_in_an_error_is_one_word_wherever_the_line_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], before: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    key = "slurm-gateway-01234567-89ab-cdef-0123-456789abcdef"
+    Screen().error(ClientError("It failed.", todo=f"{'x' * before} {key}"))
+    said = capsys.readouterr().err
+    assert key in said
+    assert max(len(line) for line in said.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("scripts", [1, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from slurm_gateway_client import tokens
 from slurm_gateway_client.command import cli
 from slurm_gateway_client.errors import AuthenticationError, SettingsError, UnreachableError
 from slurm_gateway_client.gateway import Gateway
+from slurm_gateway_client.oidc_identity import github_token
 from slurm_gateway_client.settings import Settings
 from slurm_gateway_client.token_cache import TokenCache, folder, forget
 from slurm_gateway_client.tokens import Token, Tokens
@@ -97,6 +99,13 @@ def test_given_token_is_used_as_it_is_until_it_expires() -> None:
         Tokens(None, start=given, clock=lambda: 2000.0).current()
     with pytest.raises(AuthenticationError, match="refuses"):
         Tokens(None, start=given).replace(given)
+
+
+def test_given_token_of_another_user_than_asked_for_is_not_used(stand_in: StandIn) -> None:
+    text = jwt(sun="alice", exp=4102444800)
+    with pytest.raises(SettingsError, match="is one of alice, and bob is asked for"):
+        Gateway.from_environ(settings(stand_in, given_token=text, user="bob"), environ={})
+    assert Gateway.from_environ(settings(stand_in, given_token=text, user="alice"), environ={}).tokens.current()
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "a..c", jwt(sun="alice"), jwt(exp=3)])
@@ -185,7 +194,11 @@ def test_user_without_a_home_has_no_cache_and_gets_a_token(stand_in: StandIn, mo
     assert "No token is kept" in CliRunner().invoke(cli, ["logout"]).output
 
 
-def test_github_job_gets_a_token_by_its_oidc_token(stand_in: StandIn, tmp_path: Path) -> None:
+def test_github_job_gets_a_token_by_its_oidc_token(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login alice password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with gateway() as github:
         github.says(200, {"value": "github-id-token"})
         stand_in.says(200, {"user": "alice", "token": "slurm-token", "expires_in": 900, "expires_at": "..."})
@@ -203,6 +216,32 @@ def test_github_job_gets_a_token_by_its_oidc_token(stand_in: StandIn, tmp_path: 
     assert github.asked[0].path == "/?api-version=2&audience=slurm-gateway"
     assert github.asked[0].headers["Authorization"] == f"Bearer {SECRET}"
     assert SECRET not in "".join(file.name + file.read_text() for file in tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "said"),
+    [
+        ([503, 429, 200], 3, None),
+        ([403], 1, r"no OIDC token \(403\)"),
+        ([502], 4, r"no OIDC token \(502\)"),
+        ([200], 4, r"no OIDC token \(KeyError\)"),
+    ],
+)
+def test_github_s_token_service_is_asked_again_unless_it_refuses(
+    monkeypatch: pytest.MonkeyPatch, answers: list[int], asked: int, said: str | None
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with gateway() as github:
+        for status in answers:
+            github.says(status, {} if said else {"value": "id-token"})
+        environ = {"ACTIONS_ID_TOKEN_REQUEST_URL": github.url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": SECRET}
+        if said:
+            with pytest.raises(AuthenticationError, match=said) as caught:
+                github_token(environ, "slurm-gateway")
+            assert ("permissions" in caught.value.todo) == (answers == [403])
+        else:
+            assert github_token(environ, "slurm-gateway") == "id-token"
+    assert len(github.asked) == asked
 
 
 @pytest.mark.parametrize(

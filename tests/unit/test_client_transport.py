@@ -262,6 +262,32 @@ def test_netrc_adds_no_authorization(stand_in: StandIn, tmp_path: Any, monkeypat
     assert stand_in.asked[0].headers["X-SLURM-USER-NAME"] == "alice"
 
 
+def test_plain_http_to_this_machine_goes_by_no_proxy(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    stand_in.says(200)
+    with gateway() as proxy:
+        proxy.says(502)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert send(stand_in).status_code == 200
+    assert proxy.asked == []
+
+
+def test_proxy_that_refuses_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with server_of(refuse) as proxy:
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, proxy.replace("https:", "http:"))
+        with pytest.raises(UnreachableError, match="the proxy says 407 Proxy Authentication Required"):
+            Transport("https://gateway.example", patience=0.1).send(READ, lambda _: {})
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [("5", 5.0), ("0", 0.0), ("99999", 300.0), ("soon", None), ("-3", None), (None, None), ("1.5", None)],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gateway_stand_in import StandIn, gateway
-from slurm_gateway_client import exit_status
+from slurm_gateway_client import exit_status, output
 from slurm_gateway_client.errors import Interrupt, InterruptedWaitError, NotFoundError, RefusedError, UnreachableError
 from slurm_gateway_client.following import Follower, follow
 from slurm_gateway_client.gateway import Gateway, Reading
@@ -96,6 +96,13 @@ def test_route_that_is_not_there_for_a_moment_does_not_end_the_wait(stand_in: St
     ours = gateway_of(stand_in, patience=900.0, wait=NO_WAIT)
     [ended] = ours.wait(["1"], wait=NO_WAIT)
     assert ended["state"] == "COMPLETED"
+
+
+def test_requeue_whose_outcome_is_not_known_is_not_sent_again(stand_in: StandIn) -> None:
+    stand_in.says(504)
+    with pytest.raises(UnreachableError, match="504"):
+        gateway_of(stand_in, wait=NO_WAIT).change("1", requeue=True)
+    assert len(stand_in.asked) == 1
 
 
 def test_route_that_stays_away_is_a_gateway_that_is_down_and_no_job_that_is_gone(stand_in: StandIn) -> None:
@@ -289,7 +296,7 @@ def test_job_that_comes_in_while_others_are_cancelled_is_not_said_to_be_cancelle
     stand_in.says(202, newcomer)
     watch = Watch(Screen(quiet=True), Stop(), cancel_on_interrupt=True)
     with pytest.raises(InterruptedWaitError) as caught:
-        watch.interrupted(gateway_of(stand_in), Interrupt(15), ids, unsettled=["key-of-2"])
+        watch.interrupted(gateway_of(stand_in), Interrupt(15), ids, unsettled=True)
     assert caught.value.happened == (
         "Interrupted. Cancelled job 1. Submits were under way: what became of them is not known."
     )
@@ -324,13 +331,19 @@ def listing(*files: str) -> dict[str, Any]:
     }
 
 
-def test_output_and_files_are_kept_below_the_directory(stand_in: StandIn, tmp_path: Path) -> None:
+def test_output_and_files_are_kept_below_the_directory(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path.with_suffix(".netrc")
+    netrc.write_text("default login alice password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     with gateway() as s3:
         s3.says(200, b"data")
         stand_in.says(200, listing("results/a.csv"))
         stand_in.says(302, {"size": 4}, Location=f"{s3.url}/signed?secret")
         said = output_of(stand_in).save(job("COMPLETED"), tmp_path / "1", NO_WAIT)
         assert [asked.headers.get("X-SLURM-USER-TOKEN") for asked in s3.asked] == [None, None], "S3 gets no token"
+        assert [asked.headers.get("Authorization") for asked in s3.asked] == [None, None], "nor a line of ~/.netrc"
     assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == {
         "1/stdout", "1/files/results/a.csv",
     }  # fmt: skip
@@ -338,7 +351,7 @@ def test_output_and_files_are_kept_below_the_directory(stand_in: StandIn, tmp_pa
     assert "secret" not in str(said)
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/../../../x", "..\\x", "C:x"])
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/../../../x", "..\\x", "C:x", "x\0x"])
 def test_file_whose_name_leaves_the_directory_is_not_written(stand_in: StandIn, tmp_path: Path, name: str) -> None:
     with gateway() as s3:
         s3.says(200, b"data")
@@ -395,6 +408,17 @@ def test_download_that_stays_short_is_no_success(stand_in: StandIn) -> None:
         stand_in.says(302, {"size": 4}, Location=s3.url)
         with pytest.raises(NoOutputError, match="0 of 4 bytes"):
             output_of(stand_in).copy("1", "stdout", io.BytesIO(), NO_WAIT)
+
+
+def test_tasks_whose_output_is_not_kept_are_said_to_be(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "MOST_TASKS", 2)
+    stand_in.says(200, {"stdout": None, "stderr": None, "files": [], "problems": []})
+    assert output_of(stand_in).save(job("COMPLETED", tasks="0,1"), tmp_path / "1", NO_WAIT) == []
+    [said] = output_of(stand_in).save(job("COMPLETED", tasks="0-4"), tmp_path / "1", NO_WAIT)
+    assert said.startswith("kept of the first 2 tasks only")
+    assert [asked.path for asked in stand_in.asked] == [f"/jobs/1_{task}/output?list=true" for task in (0, 1, 0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import exit_status, sbatch_arguments
+from ..errors import AuthenticationError, ClientError, Interrupt, UnreachableError
 from .session import command
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _VARIABLE = "SLURM_GATEWAY_OPTIONS"
+_SHOWN = 20  # ids that a sentence has at most
 
 
 class SubmitCommand(click.Command):
@@ -31,7 +33,8 @@ class SubmitCommand(click.Command):
             if option.startswith("--")
         }
         before = sbatch_arguments.split(os.environ.get(_VARIABLE, ""), _VARIABLE)
-        words = sbatch_arguments.parse([*before, *args], own)
+        # Each by itself: a `--` of the variable's ends its own options only.
+        words = sbatch_arguments.parse(before, own) + sbatch_arguments.parse(args, own)
         rest = super().parse_args(ctx, words.own)
         words.scripts[:0] = ctx.params.pop("script")
         ctx.params["words"] = words
@@ -100,7 +103,6 @@ def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> in
     submission = Submission(words, os.environ, key=own["idempotency_key"])
     if own["dry_run"]:
         return _preview(session, submission)
-    from ..errors import Interrupt
     from ..gateway import PATIENCE
     from ..interrupts import Stop
     from ..watching import Watch
@@ -115,15 +117,22 @@ def submit(session: Session, *, words: sbatch_arguments.Words, **own: Any) -> in
         try:
             outcomes = submission.send(gateway, at_once=own["parallel"], done=printed.done)
         except Interrupt as exc:
-            unsettled = [each.key for each in submission.scripts if each.key not in printed.settled]
-            return watch.interrupted(gateway, exc, printed.ids, unsettled=unsettled)
+            watch.leave(printed.ids, 128 + exc.number)
+            keys = printed.unsettled(submission)
+            alone = keys[0] if keys and len(submission.scripts) == 1 else ""
+            return watch.interrupted(gateway, exc, printed.ids, unsettled=bool(keys), key=alone)
+        except (AuthenticationError, UnreachableError) as exc:
+            watch.leave(printed.ids, exit_status.of_error(exc))
+            printed.cut_short(exc, submission)
+            raise
         refused = printed.end(outcomes)
         submitted = [each.submitted for each in outcomes if each.submitted]
         if not waits or not submitted:
             trouble = watch.report(gateway, [each.job for each in submitted], status=refused or None)
             return refused or trouble
         joined = {each.id for each in submitted if each.joined}
-        return max(refused, watch.run(gateway, [each.id for each in submitted], joined=joined))
+        ids = [each.id for each in submitted]
+        return max(refused, watch.run(gateway, ids, joined=joined, as_list=len(submission.scripts) > 1))
 
 
 class _Printed:
@@ -136,12 +145,14 @@ class _Printed:
         self._several = several
         self.ids: list[str] = []
         self.settled: set[str] = set()
+        self._outcomes: list[Outcome] = []
 
     def done(self, outcome: Outcome) -> None:
         """Take note of one script. Called from any thread."""
         if outcome.submitted is not None:
             self.ids.append(outcome.submitted.id)
         self.settled.add(outcome.script.key)
+        self._outcomes.append(outcome)
         if self._several:
             self._screen.progress(f"{len(self.ids)} submitted")
 
@@ -155,10 +166,35 @@ class _Printed:
                 status = max(status, exit_status.of_error(outcome.error))
             elif outcome.submitted is not None:
                 self._one(outcome.script.name, outcome.submitted)
-        if self._own["as_json"] and not self._waits:
-            found = [each.submitted.job for each in outcomes if each.submitted]
+        found = [each.submitted.job for each in outcomes if each.submitted]
+        if self._own["as_json"] and not (self._waits and found):
             self._screen.json(found if self._several else next(iter(found), None))
         return status
+
+    def unsettled(self, submission: Submission) -> list[str]:
+        """Return the keys of what was sent and has no answer; of several scripts say which those are."""
+        scripts = [each for each in submission.scripts if each.key in submission.begun - self.settled]
+        for each in scripts if self._several else ():
+            todo = f"To find out, submit it by itself, with the same options and --idempotency-key={each.key}"
+            self._screen.error(ClientError(f"It is not known whether {each.name} is submitted.", todo=todo))
+        return [each.key for each in scripts]
+
+    def cut_short(self, error: ClientError, submission: Submission) -> None:
+        """Print what became of those that are settled, and add to an error what became of the others.
+
+        Without it whoever repeats the command would submit again what is a job already.
+        """
+        if not self._several:
+            if isinstance(error, UnreachableError):
+                error.todo += "".join(f" The key of {each.name}: {each.key}" for each in submission.scripts)
+            return
+        self.end(self._outcomes)
+        self.unsettled(submission)
+        left = [each.name for each in submission.scripts if each.key not in submission.begun]
+        error.means += f" {len(self.ids)} of {len(submission.scripts)} scripts became jobs"
+        error.means += f"; not sent: {len(left)}, from {left[0]} on." if left else "."
+        if self._waits and self.ids:
+            error.todo += f" Then: slurm-gateway wait {' '.join(self.ids[:_SHOWN])}"
 
     def _one(self, script: str, submitted: Any) -> None:  # noqa: ANN401 (a Submitted, whose import is slow)
         job = submitted.job
