@@ -34,7 +34,8 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --slurm-etc DIR             where slurm.conf is (default: PREFIX/etc)
   --systemctl PATH            the service manager (default: systemctl)
   --instance-id ID            this instance (default: from the instance metadata service)
-  --region NAME               AWS region (default: from the environment file, else the metadata service)
+  --region NAME               AWS region (default: from the environment file, else the metadata service; --arguments and
+                              --source are fetched from this one if it is given on the command line)
   --environment-file PATH     NAME=value lines for the AWS CLI, for instance AWS_ENDPOINT_URL; copied, readable by root only
   --source s3://BUCKET/DIR/   where the files beside this script come from when they do not lie beside it
   --arguments s3://B/KEY      object with more arguments, separated by white space; those given here come before them
@@ -74,37 +75,48 @@ read_arguments() {
     esac
   done
 }
+
+# Copy an object of the bucket to a file, or give up. This is retry and aws_cli of lib.sh, which may have yet to be fetched.
+fetch() {
+  local attempt attempts=12 pause=5
+  for ((attempt = 1; attempt <= attempts; attempt++)); do
+    if AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=3 \
+      aws --cli-connect-timeout 5 --cli-read-timeout 10 s3 cp --only-show-errors "$1" "$2" </dev/null; then
+      return 0
+    fi
+    if ((attempt < attempts)); then
+      echo "configure.sh: attempt $attempt of $attempts to fetch $1 failed; the next follows in $pause s" >&2
+      sleep "$pause"
+    fi
+  done
+  echo "configure.sh: error: $1 is missing or cannot be read (AWS's answer stands above)" >&2
+  exit 1
+}
+
 read_arguments "$@"
+here=$(dirname "$(readlink -f "$0")")
+fetched=$(mktemp -d)
+trap 'rm -rf "$fetched"' EXIT
+[[ -z $region ]] || export AWS_REGION=$region AWS_DEFAULT_REGION=$region
 if [[ -n $arguments ]]; then
-  if ! text=$(aws s3 cp --only-show-errors "$arguments" -); then
-    echo "configure.sh: error: $arguments is missing or cannot be read (AWS's answer stands above)" >&2
-    exit 1
-  fi
-  read -rd '' -a listed <<<"$text" || true
+  fetch "$arguments" "$fetched/arguments"
+  read -rd '' -a listed <"$fetched/arguments" || true
   # Those of the command line are read last, for the last one holds.
   read_arguments "${listed[@]}" "$@"
 fi
 [[ -z $release ]] || echo "configure.sh: release $release"
 
-here=$(dirname "$(readlink -f "$0")")
 if [[ ! -f $here/lib.sh ]]; then
   if [[ -z $source ]]; then
     echo "configure.sh: error: lib.sh does not lie beside this script: give --source s3://BUCKET/DIR/" >&2
     exit 2
   fi
-  here=$(mktemp -d)
-  trap 'rm -rf "$here"' EXIT
+  here=$fetched
   echo "configure.sh: fetching the files beside it from $source"
-  fetch() {
-    if ! aws s3 cp --only-show-errors "${source%/}/$1" "$here/$1"; then
-      echo "configure.sh: error: ${source%/}/$1 is missing or cannot be read (AWS's answer stands above)" >&2
-      exit 1
-    fi
-  }
   # File by file: the head node's role may read objects, and need not list the bucket.
-  fetch manifest
+  fetch "${source%/}/manifest" "$here/manifest"
   while read -r file; do
-    fetch "$file"
+    fetch "${source%/}/$file" "$here/$file"
   done <"$here/manifest"
 fi
 # shellcheck source=headnode/lib.sh
@@ -379,7 +391,7 @@ apply_to_daemons() {
     rm -f "$STATE_DIRECTORY/reload-pending"
     "$SLURM_PREFIX/bin/scontrol" reconfigure || fail 'scontrol reconfigure failed'
   else
-    "$INSTALL_DIRECTORY/follow-keys.sh"
+    retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" || fail 'the public keys are not in force: the reason stands above'
   fi
 }
 

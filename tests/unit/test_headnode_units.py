@@ -188,12 +188,30 @@ def test_configure_alone_asks_for_the_source_of_its_siblings(tmp_path: Path) -> 
     assert (done.returncode, "--source" in done.stderr) == (2, True)
 
 
-AWS = """#!/bin/sh
-case "$*" in
-  "s3 cp --only-show-errors s3://b/headnode/arguments -") printf '%s' "$ARGUMENTS" ;;
+# Refuses as often as REFUSALS says, and has the arguments and the files of headnode/ in the bucket b.
+AWS = f"""#!/bin/bash
+echo "$*" >>"$CALLS"
+refused=$(cat "$CALLS.refused" 2>/dev/null || echo 0)
+if ((refused < ${{REFUSALS:-0}})); then
+  echo $((refused + 1)) >"$CALLS.refused"
+  echo "not yet" >&2 && exit 1
+fi
+from=${{@: -2:1}} to=${{@: -1}}
+case "$from" in
+  s3://b/headnode/arguments) printf '%s' "$ARGUMENTS" >"$to" ;;
+  s3://b/headnode/*) mkdir -p "$(dirname "$to")" && cp "{HEAD_NODE}/${{from#s3://b/headnode/}}" "$to" ;;
   *) echo "AccessDenied: $*" >&2 && exit 1 ;;
 esac
 """
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """An environment whose aws is the one above, and that loses no time."""
+    for name, text in {"aws": AWS, "systemctl": "#!/bin/sh\n", "sleep": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "ARGUMENTS": " ".join(GIVEN)}
 
 
 @pytest.mark.parametrize(
@@ -209,12 +227,9 @@ esac
     ],
 )
 def test_configure_reads_arguments_from_the_bucket_and_those_given_come_before_them(
-    tmp_path: Path, listed: str, more: list[str], status: int, says: str
+    machine: dict[str, str], listed: str, more: list[str], status: int, says: str
 ) -> None:
-    for name, text in {"aws": AWS, "systemctl": "#!/bin/sh\n"}.items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ARGUMENTS": listed}
+    environment = {**machine, "ARGUMENTS": listed}
     given = ["--arguments", "s3://b/headnode/arguments", "--release", "r1", "--slurm-prefix", "/nowhere", *more]
 
     done = subprocess.run(
@@ -225,19 +240,53 @@ def test_configure_reads_arguments_from_the_bucket_and_those_given_come_before_t
     assert ("release r1" in done.stdout) == (status == 99)
 
 
-def test_configure_says_when_its_arguments_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "aws").write_text(AWS)
-    (tmp_path / "aws").chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-
+def test_configure_tries_for_a_minute_to_read_its_arguments_and_says_when_it_cannot(machine: dict[str, str]) -> None:
     done = subprocess.run(
         [HEAD_NODE / "configure.sh", "--arguments", "s3://other/arguments"],
-        env=environment, capture_output=True, text=True, check=False,
+        env=machine, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert "AccessDenied" in done.stderr
+    assert done.stderr.count("AccessDenied") == 12
     assert "s3://other/arguments is missing or cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("refusals", [0, 2])
+def test_configure_alone_fetches_what_lies_beside_it_also_where_the_bucket_is_not_there_at_once(
+    tmp_path: Path, machine: dict[str, str], refusals: int
+) -> None:
+    (tmp_path / "alone").mkdir()
+    shutil.copy(HEAD_NODE / "configure.sh", tmp_path / "alone")
+    given = ["--arguments", "s3://b/headnode/arguments", "--source", "s3://b/headnode/", "--slurm-prefix", "/nowhere"]
+
+    done = subprocess.run(
+        [tmp_path / "alone" / "configure.sh", *given, "--region", "eu-x"],
+        env={**machine, "REFUSALS": str(refusals)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, "slurm.conf is missing" in done.stderr) == (99, True), done.stderr
+    assert done.stderr.count("the next follows in 5 s") == refusals
+    calls = (tmp_path / "calls").read_text().splitlines()
+    files = (HEAD_NODE / "manifest").read_text().split()
+    assert [call.split()[-2].removeprefix("s3://b/headnode/") for call in calls[refusals:]] == [
+        "arguments", "manifest", *files,
+    ]  # fmt: skip
+
+
+def test_nobody_is_published_while_it_cannot_be_told_whom_slurm_runs_as(tmp_path: Path) -> None:
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "SLURM_PREFIX": str(tmp_path),
+        "SLURM_ETC": str(tmp_path / "etc"), "USERS_OBJECT": "s3://b/users.json",
+    }  # fmt: skip
+    (tmp_path / "aws").write_text(AWS)
+    (tmp_path / "aws").chmod(0o755)
+
+    done = subprocess.run(
+        [HEAD_NODE / "publish-users.sh"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, "slurm.conf cannot be read" in done.stderr) == (99, True), done.stderr
+    assert not (tmp_path / "calls").exists()
 
 
 def test_value_in_force_is_the_last_one_whatever_its_case_and_wherever_it_is_included(tmp_path: Path) -> None:
