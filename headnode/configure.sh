@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Sets a Slurm head node up behind slurm-gateway. See --help and the README beside this file.
 set -euo pipefail
+# Whatever the caller's is: services and jobs' users run what is made here, and what is for few has a mode of its own.
+umask 022
 
 usage() {
   cat <<'TEXT'
@@ -201,14 +203,22 @@ install_files() {
 
 # The Python of the services: the one that is given, else a virtual environment with what requirements.txt pins.
 make_python() {
-  local venv=$INSTALL_DIRECTORY/venv
+  local venv=$INSTALL_DIRECTORY/venv pip=''
   PYTHON=$python
   if [[ -z $PYTHON ]]; then
     PYTHON=$venv/bin/python
     if ! cmp --silent "$INSTALL_DIRECTORY/requirements.txt" "$venv/requirements.txt"; then
       say 'making the virtual environment of the services'
-      python3 -m venv "$venv" || fail 'no virtual environment: give --python'
-      retry 3 5 "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$INSTALL_DIRECTORY/requirements.txt" ||
+      if python3 -c 'import ensurepip' 2>/dev/null; then
+        python3 -m venv "$venv" || fail 'no virtual environment: give --python'
+      else
+        # Ubuntu has ensurepip in a package that ParallelCluster's images lack: the machine's own pip fills the environment.
+        pip=$(python3 -c 'import os, pip; print(os.path.dirname(os.path.dirname(pip.__file__)))') ||
+          fail 'this machine has neither ensurepip (python3-venv) nor pip (python3-pip): install one, or give --python'
+        python3 -m venv --without-pip "$venv" || fail 'no virtual environment: give --python'
+      fi
+      retry 3 5 env ${pip:+"PYTHONPATH=$pip"} "$PYTHON" -m pip install --quiet --disable-pip-version-check \
+        ${pip:+--ignore-installed} -r "$INSTALL_DIRECTORY/requirements.txt" ||
         fail 'the packages of requirements.txt cannot be installed: the reason stands above; or give --python'
       cp "$INSTALL_DIRECTORY/requirements.txt" "$venv/requirements.txt"
     fi

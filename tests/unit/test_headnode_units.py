@@ -328,6 +328,72 @@ def test_accounting_keeps_the_markers_of_jobs_beside_what_an_operator_has_it_kee
     assert [line for line in ours.splitlines() if line.startswith("Accounting")] == kept
 
 
+def function(name: str) -> str:
+    """Give what defines one of configure.sh's functions."""
+    return f'eval "$(sed -n "/^{name}()/,/^}}/p" "{HEAD_NODE}/configure.sh")"; '
+
+
+# In place of slurmctld, systemd and lib.sh, whose directories are the machine's own.
+ON_NO_MACHINE = """set -euo pipefail
+STATE_DIRECTORY=$1 INSTALL_DIRECTORY=$1 SLURM_PREFIX=$1 SYSTEMCTL=systemctl
+say() { :; }; fail() { echo "$1" >&2 && exit 99; }; retry() { shift 2 && "$@"; }; wait_for() { :; }
+runs_slurmdbd() { false; }; systemctl() { echo "systemctl $*"; "$succeeds"; }
+"""
+
+
+def test_what_one_run_changed_and_did_not_put_in_force_the_next_run_does(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("follow-keys.sh", "bin/scontrol"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $*\n")
+        (tmp_path / name).chmod(0o755)
+    run = ON_NO_MACHINE + "".join(map(function, ("note", "is_noted", "is_done", "apply_to_daemons")))
+
+    def apply(more: str, succeeds: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", f"{run} succeeds={succeeds}; {more} apply_to_daemons", "test", tmp_path],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    failed, next_one, after = apply("note daemons;", "false"), apply("", "true"), apply("", "true")
+
+    assert (failed.returncode, failed.stderr) == (99, "slurmctld did not restart: see journalctl -u slurmctld\n")
+    assert next_one.stdout.splitlines() == ["systemctl restart slurmctld.service", "bin/scontrol reconfigure"]
+    assert (after.returncode, after.stdout.splitlines()) == (0, ["follow-keys.sh"])
+
+
+@pytest.mark.parametrize(
+    ("has_ensurepip", "made", "filled"),
+    [("yes", "-m venv", ""), ("no", "-m venv --without-pip", "/dist-packages: ")],
+)
+def test_the_services_environment_is_made_with_and_without_ensurepip(
+    tmp_path: Path, has_ensurepip: str, made: str, filled: str
+) -> None:
+    (tmp_path / "requirements.txt").write_text("boto3\n")
+    python = """#!/bin/bash
+case "$*" in
+  *"import ensurepip"*) [ "$HAS_ENSUREPIP" = yes ] ;;
+  *"import os, pip"*) echo /dist-packages ;;
+  "-m venv"*) echo "$*" >>"$CALLS" && mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
+  "-m pip"*) echo "${PYTHONPATH:+$PYTHONPATH: }$*" >>"$CALLS" ;;
+esac
+"""
+    (tmp_path / "python3").write_text(python)
+    (tmp_path / "python3").chmod(0o755)
+    calls = tmp_path / "calls"
+    run = f"{ON_NO_MACHINE} {function('make_python')} python=; make_python; make_python"
+    done = subprocess.run(
+        ["bash", "-c", run, "test", tmp_path],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls), "HAS_ENSUREPIP": has_ensurepip},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    [venv, packages] = calls.read_text().splitlines()
+    assert venv == f"{made} {tmp_path}/venv"
+    assert packages.startswith(f"{filled}-m pip install ")
+    assert ("--ignore-installed" in packages) == (has_ensurepip == "no")
+
+
 def test_our_own_lines_are_not_taken_for_an_operators(tmp_path: Path) -> None:
     (tmp_path / "slurm.conf").write_text("A=1\n\n# slurm-gateway: ours\nA=2\n")
     assert bash('SLURM_ETC=$1 conf_value "$1/slurm.conf" A', str(tmp_path)).stdout == "1"
