@@ -28,7 +28,7 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --orders-queue URL          SQS queue of orders to this machine (required)
   --shared-directories A,B    directories that the compute nodes share with this machine (default: auto: what it
                               exports by NFS, and what network file systems it mounts, but for those under /opt)
-  --output-max-bytes N        the most that is kept of one job's output (default: 10737418240, 10 GiB)
+  --output-max-bytes N        the most that is kept of one job's output (default: 10737418240, 10 GiB; at most 83886080000)
   --output-max-files N        the most files that are kept of one job (default: 1000)
   --output-bandwidth N        bytes a second for all inputs and output together (default: 104857600, 100 MiB)
   --python PATH               Python 3.9 or newer with boto3 (default: a virtual environment made beside this script)
@@ -148,6 +148,8 @@ check_arguments() {
   for number in output_max_bytes output_max_files output_bandwidth; do
     [[ ${!number} =~ ^[1-9][0-9]{0,14}$ ]] || fail "--${number//_/-} takes a number from 1, not ${!number}"
   done
+  ((output_max_bytes <= 83886080000)) ||
+    fail "--output-max-bytes takes at most 83886080000, not $output_max_bytes: an object is sent to S3 in 10,000 parts of 8 MiB"
   [[ $port =~ ^[1-9][0-9]{3,4}$ ]] || fail "--port takes a number from 1024 to 65535, not $port"
   ((port >= 1024 && port <= 65535)) || fail "--port takes a number from 1024 to 65535, not $port"
   ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"

@@ -168,6 +168,7 @@ def test_keys_are_looked_at_every_15_seconds() -> None:
         (GIVEN[:6], 99, "--orders-queue is missing"),
         ([*GIVEN, "--shared-directories", "/a b"], 99, "auto or directories"),
         ([*GIVEN, "--output-max-files", "0"], 99, "--output-max-files takes a number from 1"),
+        ([*GIVEN, "--output-max-bytes", "83886080001"], 99, "--output-max-bytes takes at most 83886080000"),
         ([*GIVEN, "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
         ([*GIVEN, "--port", "http"], 99, "a number from 1024 to 65535"),
         ([*GIVEN, "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
