@@ -460,7 +460,11 @@ install_units() {
 
 start_units() {
   local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer slurm-gateway-credentials.timer)
-  [[ -z $lists_target_group_arn ]] || units+=(slurmrestd-lists.service)
+  if [[ -n $lists_target_group_arn ]]; then
+    units+=(slurmrestd-lists.service)
+  else
+    "$SYSTEMCTL" disable --now --quiet slurmrestd-lists.service 2>/dev/null || true
+  fi
   if [[ -n $target_group_arn ]]; then
     units+=(slurm-gateway-register.timer)
   else
