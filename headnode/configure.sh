@@ -265,6 +265,8 @@ write_settings() {
   replace_file "$SETTINGS_DIRECTORY/settings" 0644 root:root <<TEXT
 # Written by configure.sh; run it again to change this.
 AWS_REGION=$region
+# The AWS CLI of version 1 knows this one only.
+AWS_DEFAULT_REGION=$region
 KEYS_PARAMETER=$keys_parameter
 EVENT_BUS=$event_bus
 CLUSTER_NAME=$cluster_name
