@@ -187,10 +187,21 @@ plugin() {
   compgen -G "$SLURM_PREFIX/lib*/slurm/$1.so" >/dev/null
 }
 
-# Sets code_changed to yes when a module of the services did.
+# What was changed and has yet to be put in force (daemons, units, services) is noted on disk: a run that fails in between
+# leaves it to the next one, which finds nothing changed.
+note() {
+  touch "$STATE_DIRECTORY/$1-pending"
+}
+is_noted() {
+  [[ -e $STATE_DIRECTORY/$1-pending ]]
+}
+is_done() {
+  rm -f "$STATE_DIRECTORY/$1-pending"
+}
+
+# Notes the services when a module of theirs changed.
 install_files() {
   local file mode
-  code_changed=no
   install -d -m 0755 "$INSTALL_DIRECTORY" "$INSTALL_DIRECTORY/slurm_gateway_node" "$SETTINGS_DIRECTORY" \
     "$STATE_DIRECTORY"
   for file in "${files[@]}"; do
@@ -199,7 +210,7 @@ install_files() {
     [[ $file != *.sh ]] || mode=0755
     # install(1) would write into a script that the timer is just running.
     replace_file "$INSTALL_DIRECTORY/$file" "$mode" root:root <"$here/$file"
-    [[ $replaced == no || $file == *.sh ]] || code_changed=yes
+    [[ $replaced == no || $file == *.sh ]] || note services
   done
 }
 
@@ -241,15 +252,14 @@ find_shared_directories() {
   } | grep -E '^(/[A-Za-z0-9._-]+)+$' | grep -v '^/opt/' | sort -u | paste -s -d : || true
 }
 
-# Sets settings_changed to yes when one of them did.
+# Notes the services when a setting changed.
 write_settings() {
   local shared
-  settings_changed=no
   shared=$(find_shared_directories)
   [[ -n $shared ]] || say 'warning: no directory is shared with the compute nodes: no file comes in or goes out'
   if [[ -n $environment_file ]]; then
     replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root <"$environment_file"
-    [[ $replaced == no ]] || settings_changed=yes
+    [[ $replaced == no ]] || note services
   elif [[ ! -f $SETTINGS_DIRECTORY/environment ]]; then
     replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root </dev/null
   fi
@@ -288,7 +298,7 @@ SLURM_ETC=$SLURM_ETC
 SLURMDBD=$SLURMDBD
 SYSTEMCTL=$SYSTEMCTL
 TEXT
-  [[ $replaced == no ]] || settings_changed=yes
+  [[ $replaced == no ]] || note services
   load_environment "$SETTINGS_DIRECTORY/settings"
 }
 
@@ -351,10 +361,9 @@ choose_journal() {
   say "warning: $because: ends of jobs are read from the queue alone, and those of a longer pause of the feed are lost"
 }
 
-# Sets restart_needed to yes when a file changed.
+# Notes the daemons when a file changed.
 set_configuration() {
   local file old types parameters lines
-  restart_needed=no
   for file in "$slurm_conf" "$slurmdbd_conf"; do
     [[ $file == "$slurm_conf" ]] || runs_slurmdbd || continue
     old=$(conf_value "$file" AuthAltParameters)
@@ -376,7 +385,7 @@ set_configuration() {
     set_conf_lines "$file" "${lines[@]}"
     if [[ $replaced == yes ]]; then
       say "set token keys and journal in $file"
-      restart_needed=yes
+      note daemons
     fi
   done
 }
@@ -396,7 +405,7 @@ slurmctld_answers() {
 
 # New keys need a reconfigure, new authentication a restart, and compute nodes the changed file.
 apply_to_daemons() {
-  if [[ $restart_needed == yes ]]; then
+  if is_noted daemons; then
     if runs_slurmdbd; then
       "$SYSTEMCTL" restart slurmdbd.service || fail 'slurmdbd did not restart: see journalctl -u slurmdbd'
     fi
@@ -404,6 +413,7 @@ apply_to_daemons() {
     wait_for 60 slurmctld_answers || fail 'slurmctld does not answer: see journalctl -u slurmctld'
     rm -f "$STATE_DIRECTORY/reload-pending"
     "$SLURM_PREFIX/bin/scontrol" reconfigure || fail 'scontrol reconfigure failed'
+    is_done daemons
   else
     retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" || fail 'the public keys are not in force: the reason stands above'
   fi
@@ -432,10 +442,9 @@ openapi_plugins() {
   fi
 }
 
-# Sets units_changed to yes when one of them did.
+# Notes the units when one of them changed.
 install_units() {
   local unit file own_port own_memory threads listen=$listen_address
-  units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
   for unit in "${files[@]}" slurmrestd-lists.service; do
     [[ $unit == *.service || $unit == *.timer || $unit == *.path ]] || continue
@@ -456,7 +465,7 @@ install_units() {
         -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" \
         -e "s|@SHARED_DIRECTORIES@|$writable|g" "$here/$file"
     )
-    [[ $replaced == no ]] || units_changed=yes
+    [[ $replaced == no ]] || note units
   done
 }
 
@@ -478,17 +487,20 @@ start_units() {
   else
     "$SYSTEMCTL" disable --now --quiet "${users[@]}" 2>/dev/null || true
   fi
-  if [[ $units_changed == yes ]]; then
+  if is_noted units; then
     "$SYSTEMCTL" daemon-reload
     "$SYSTEMCTL" enable --quiet "${units[@]}"
     "$SYSTEMCTL" restart "${units[@]}" || fail 'a unit did not start: see journalctl -u slurmrestd and systemctl --failed'
+    is_done units
+    is_done services
     say "slurmrestd is restricted to:$(sed -n 's/^IPAddressAllow=/ /p' /etc/systemd/system/slurmrestd.service)"
   else
     "$SYSTEMCTL" enable --quiet "${units[@]}"
     "$SYSTEMCTL" start "${units[@]}"
     # What they read at their start only.
-    if [[ $code_changed == yes || $settings_changed == yes ]]; then
+    if is_noted services; then
       "$SYSTEMCTL" restart "${SERVICES[@]}" || fail "a service did not start: see journalctl -u ${SERVICES[0]}"
+      is_done services
     fi
   fi
 }

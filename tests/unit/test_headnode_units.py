@@ -321,11 +321,12 @@ def test_accounting_keeps_the_markers_of_jobs_beside_what_an_operator_has_it_kee
     script = (
         f'eval "$(sed -n "/^set_configuration()/,/^}}/p" "{HEAD_NODE}/configure.sh")"; SLURM_ETC=$1 accounting=$2 '
         "slurm_conf=$1/slurm.conf slurmdbd_conf=$1/slurmdbd.conf jwt_key=/key SLURMDBD=no "
-        "jobcomp_lines=(); set_configuration"
+        'jobcomp_lines=(); note() { echo "noted: $1"; }; set_configuration'
     )
     done = bash(script, str(tmp_path), accounting)
     _, ours = (tmp_path / "slurm.conf").read_text().split("# slurm-gateway:")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "noted: daemons"
     assert [line for line in ours.splitlines() if line.startswith("Accounting")] == kept
 
 
