@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -475,9 +475,9 @@ def test_instances_credentials_are_handed_on_as_botocore_reads_them(tmp_path: Pa
     with ThreadingHTTPServer(("127.0.0.1", 0), MetadataService) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
-        group = grp.getgrgid(os.getgid()).gr_name
+        user = pwd.getpwuid(os.getuid()).pw_name
         done = subprocess.run(
-            [HEAD_NODE / "hand-on-credentials.sh", file, group],
+            [HEAD_NODE / "hand-on-credentials.sh", file, user],
             env={"PATH": os.environ["PATH"], "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -491,5 +491,5 @@ def test_instances_credentials_are_handed_on_as_botocore_reads_them(tmp_path: Pa
         env={"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (read.stdout, file.stat().st_mode & 0o777) == ("ASIAEXAMPLE s/+= t/+=\n", 0o640)
+    assert (read.stdout, file.stat().st_mode & 0o777) == ("ASIAEXAMPLE s/+= t/+=\n", 0o400)
     assert "s/+=" not in done.stdout + done.stderr
