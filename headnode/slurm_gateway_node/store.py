@@ -139,8 +139,17 @@ class Store:
         )  # fmt: skip
 
     def ended_before(self, before: int) -> list[str]:
-        """Return the ids of parts that ended before a time (Unix milliseconds)."""
-        return [row[0] for row in self._db.execute("SELECT id FROM parts WHERE final = 1 AND told_at < ?", (before,))]
+        """Return the ids of parts that ended before a time (Unix milliseconds).
+
+        A part of a whole is not among them before that is: how the whole ended is told by all of its parts.
+        """
+        rows = self._db.execute(
+            "SELECT id FROM parts WHERE final = 1 AND told_at < :before AND NOT EXISTS ("
+            "SELECT 1 FROM wholes WHERE parts.grouped = 1 AND wholes.base = parts.base"
+            " AND wholes.submitted = parts.submitted AND (wholes.final = 0 OR wholes.told_at >= :before))",
+            {"before": before},
+        )
+        return [row[0] for row in rows]
 
     def forget(self, part_ids: list[str], before: int) -> None:
         """Forget parts, and wholes that ended before a time (Unix milliseconds)."""
