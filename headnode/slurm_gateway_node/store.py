@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS wholes (
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, detail TEXT NOT NULL
 );
+-- It is counted several times a second, also when a network that is away has let gigabytes pile up.
+CREATE INDEX IF NOT EXISTS outbox_by_since ON outbox (since);
 CREATE TABLE IF NOT EXISTS places (name TEXT PRIMARY KEY, file TEXT NOT NULL, bytes INTEGER NOT NULL);
 """
 
