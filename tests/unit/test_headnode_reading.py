@@ -7,9 +7,10 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from slurm_gateway_node import task_lists
+from slurm_gateway_node import jobs, task_lists
 from slurm_gateway_node.journal import Journal
 from slurm_gateway_node.output_paths import Names, expanded
 from slurm_gateway_node.queue_service import RequestError, command
