@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _PERIOD = 0.3
+# While S3 is away there may pile up more than the service's memory holds: the others wait in the spool for their turn.
+_MOST_NOTED = 20_000
+# Of the time between two looks into the spool, for what one takes where very much has piled up.
+_SHARE_OF_LOOKS = 0.1
 _WORKERS = 8
 # So that whoever's files come slowly holds up no other.
 _WORKERS_A_USER = 5
@@ -105,21 +109,22 @@ class Ends:
 
     def run(self, ending: threading.Event) -> None:
         """Work until `ending` is set."""
-        looked_at = 0.0
+        look_at = 0.0
         with workers(_PLANNERS, "plan") as planners, workers(_WORKERS, "collect") as pool:
             while not ending.is_set():
                 self._one_is_done.clear()
-                if time.monotonic() - looked_at >= _PERIOD:
-                    looked_at = time.monotonic()
+                begin = time.monotonic()
+                if begin >= look_at:
                     self._take_note()
+                    look_at = begin + max(_PERIOD, (time.monotonic() - begin) / _SHARE_OF_LOOKS)
                 self._reap()
                 self._start(pool)
                 self._start_plans(planners)
                 self._one_is_done.wait(_PERIOD)
 
     def _take_note(self) -> None:
-        """Take note of new files."""
-        for file in end_notes.files_of(self._spool):
+        """Take note of new files, of the oldest where there are too many."""
+        for file in end_notes.oldest_of(self._spool, _MOST_NOTED - len(self._work), known=self._work):
             name = end_notes.name_of(file)
             if name in self._work:
                 continue
