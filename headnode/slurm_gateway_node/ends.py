@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import end_notes, job_end, output_event
 from .job_user import UnknownUserError
-from .reading import Item, ReadFile, ReadingError
+from .reading import Item, NoChildError, ReadFile, ReadingError, SilentChildError
 from .slurm_job import SlurmError
 from .workers import workers
 
@@ -55,6 +55,8 @@ _MOST_LOOKS = 50
 _LONGEST_PAUSE = 60.0
 # What a user does to the child, or to the files, is tried no more often than this.
 _MOST_FAILED_READINGS = 4
+# Seconds after one by which nothing came: a file system that hangs may be back in half an hour.
+_PAUSES_OF_SILENCE = (60.0, 600.0, 1800.0)
 # Later Slurm has forgotten the job, and its files are no longer what they were.
 _OLDEST = 3 * 24 * 3600
 
@@ -126,8 +128,6 @@ class Ends:
         """Take note of new files, of the oldest where there are too many."""
         for file in end_notes.oldest_of(self._spool, _MOST_NOTED - len(self._work), known=self._work):
             name = end_notes.name_of(file)
-            if name in self._work:
-                continue
             try:
                 end, told = job_end.read(file), end_notes.told(file)
                 self._work[name] = _Work(file, end, has_manifest=told is not None, untold=told)
@@ -154,8 +154,10 @@ class Ends:
 
     def _failed(self, work: _Work, error: BaseException) -> None:
         work.failures += 1
-        work.failed_readings += isinstance(error, ReadingError)
+        work.failed_readings += isinstance(error, ReadingError) and not isinstance(error, NoChildError)
         pause = min(2.0 ** min(work.failures, 6), _LONGEST_PAUSE)
+        if isinstance(error, SilentChildError) and work.failed_readings < _MOST_FAILED_READINGS:
+            pause = _PAUSES_OF_SILENCE[work.failed_readings - 1]
         work.due = time.monotonic() + pause
         if work.is_look() and work.failed_readings >= _MOST_FAILED_READINGS:
             work.again.clear()

@@ -18,7 +18,7 @@ from slurm_gateway_node.collection import Found, Plan
 from slurm_gateway_node.ends import Ends
 from slurm_gateway_node.job_end import JobEnd
 from slurm_gateway_node.job_user import JobUser, UnknownUserError
-from slurm_gateway_node.reading import Item, ReadFile, ReadingError
+from slurm_gateway_node.reading import Item, NoChildError, ReadFile, ReadingError, SilentChildError
 
 STATE = ("/home/x", 5, 1, 1)
 
@@ -89,6 +89,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(ends_module, "_AGAIN", (0.05, 0.1))
     monkeypatch.setattr(ends_module, "_PERIOD", 0.02)
     monkeypatch.setattr(ends_module, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(ends_module, "_PAUSES_OF_SILENCE", (0.05, 60.0, 60.0))
     return World()
 
 
