@@ -245,6 +245,26 @@ def test_array_is_running_with_its_first_task_and_ends_with_its_last_as_the_wors
     ]  # fmt: skip
 
 
+def test_an_array_whose_tasks_end_together_is_told_once_after_them(world: World) -> None:
+    world.look("9_[7-8]|PENDING|9", record(9, array_job_id=9, array_task_string="7-8"))
+    world.told()
+
+    world.journal(*(end(number, array_job_id=9, array_task_id=number) for number in (7, 8)))
+
+    assert [change[:2] for change in world.changes()] == [("9_7", "ended"), ("9_8", "ended"), ("9", "ended")]
+
+
+def test_an_array_is_told_before_another_job_that_was_given_its_number_at_once(world: World) -> None:
+    world.look("9_[7]|PENDING|9", record(9, array_job_id=9, array_task_string="7"))
+    world.told()
+
+    world.journal(end(7, array_job_id=9, array_task_id=7), end(9, user_id=1, submit_time=SUBMITTED + 3))
+
+    assert [(each["id"], each["user"], each["state"]) for each in world.told()] == [
+        ("9_7", "alice", "COMPLETED"), ("9", "alice", "COMPLETED"), ("9", "bob", "COMPLETED"),
+    ]  # fmt: skip
+
+
 def test_how_an_array_ended_is_told_by_tasks_that_ended_days_before(world: World) -> None:
     task = {"array_job_id": 9}
     world.look(
