@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable
     from pathlib import Path
 
 _AGAIN = ".again.json"
@@ -25,14 +25,14 @@ def name_of(file: Path) -> str:
     return file.name.partition(".")[0]
 
 
-def oldest_of(spool: Path, most: int, *, known: Container[str]) -> list[Path]:
-    """Return one file each of ends that are not `known` by name, of at most so many and of the oldest.
+def oldest_of(spool: Path, most: int, is_wanted: Callable[[str], bool]) -> list[Path]:
+    """Return one file each of ends that are wanted, by their name, of at most so many and of the oldest.
 
     Of two files of an end it is the one with the event.
     """
     found: dict[str, Path] = {}
     for file in sorted(spool.glob("*.json")):
-        if not file.name.startswith(".") and name_of(file) not in known:
+        if not file.name.startswith(".") and is_wanted(name_of(file)):
             found.setdefault(name_of(file), file)
     files = list(found.values())
     return files if len(files) <= most else sorted(files, key=_written_at)[: max(most, 0)]

@@ -39,6 +39,8 @@ _logger = logging.getLogger(__name__)
 _PERIOD = 0.3
 # While S3 is away there may pile up more than the service's memory holds: the others wait in the spool for their turn.
 _MOST_NOTED = 20_000
+# So that whoever's file system hangs keeps nobody else's from their turn.
+_MOST_NOTED_A_USER = 10_000
 # Of the time between two looks into the spool, for what one takes where very much has piled up.
 _SHARE_OF_LOOKS = 0.1
 _WORKERS = 8
@@ -105,6 +107,8 @@ class Ends:
         self._reading = reading
         self._events = events
         self._work: dict[str, _Work] = {}
+        # Whose each end is that was read and waits for a place of its user's.
+        self._put_off: dict[str, str] = {}
         self._running: list[tuple[list[_Work], Future[None]]] = []
         self._planning: list[tuple[list[_Work], Future[None]]] = []
         self._one_is_done = threading.Event()
@@ -126,11 +130,21 @@ class Ends:
 
     def _take_note(self) -> None:
         """Take note of new files, of the oldest where there are too many."""
-        for file in end_notes.oldest_of(self._spool, _MOST_NOTED - len(self._work), known=self._work):
+        noted = Counter(work.end.user for work in self._work.values())
+
+        def has_place(name: str) -> bool:
+            return name not in self._work and noted[self._put_off.get(name, "")] < _MOST_NOTED_A_USER
+
+        for file in end_notes.oldest_of(self._spool, _MOST_NOTED - len(self._work), has_place):
             name = end_notes.name_of(file)
             try:
                 end, told = job_end.read(file), end_notes.told(file)
+                if noted[end.user] >= _MOST_NOTED_A_USER:
+                    self._put_off[name] = end.user
+                    continue
+                self._put_off.pop(name, None)
                 self._work[name] = _Work(file, end, has_manifest=told is not None, untold=told)
+                noted[end.user] += 1
             except job_end.JobEndError as exc:
                 _logger.error("%s; it is put aside", exc)
                 file.rename(file.with_suffix(".bad"))

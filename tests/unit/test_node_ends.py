@@ -200,6 +200,23 @@ def test_of_more_ends_than_there_is_room_for_the_oldest_come_first(
     assert world.collected == Counter("1234")
 
 
+def test_a_user_whose_ends_fail_leaves_places_for_others(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends_module, "_MOST_NOTED", 3)
+    monkeypatch.setattr(ends_module, "_MOST_NOTED_A_USER", 2)
+    for job_id in range(1, 5):
+        end(tmp_path, job_id, "slow")
+        world.failures[str(job_id)] = [SilentChildError("it sent nothing for 60 s")] * 2
+    end(tmp_path, 100)
+
+    with service(world, tmp_path):
+        until(lambda: world.collected["100"] == 1)
+        until(lambda: len(world.failures["1"]) == len(world.failures["2"]) == 0)
+
+    assert set(world.planned) == {"1", "2", "100"}
+
+
 def test_what_its_user_does_not_let_be_read_is_given_up(world: World, run: Any, tmp_path: Path) -> None:
     world.failures["1"] = [ReadingError("killed")] * 99
     end(tmp_path, 1)
