@@ -6,11 +6,12 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from slurm_gateway_node import jobs, task_lists
+from slurm_gateway_node import daemons, jobs, task_lists
 from slurm_gateway_node.journal import Journal
 from slurm_gateway_node.output_paths import Names, expanded
 from slurm_gateway_node.queue_service import RequestError, command
@@ -180,6 +181,12 @@ def test_lists_of_tasks_are_written_as_short_as_slurm_does(tasks: Iterable[int],
 def test_the_service_that_is_slurmuser_runs_three_commands_only(request_: dict[str, object]) -> None:
     with pytest.raises(RequestError):
         command(SETTINGS, request_)
+
+
+def test_daemons_whose_commands_cannot_be_started_are_down(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, slurm_prefix=tmp_path, slurmrestd_port=1)
+
+    assert daemons.states(settings) == {"slurmctld": "DOWN", "slurmrestd": "DOWN", "slurmdbd": "DOWN"}
 
 
 def test_what_the_service_runs() -> None:
