@@ -109,6 +109,7 @@ def test_the_files_service_is_root_without_roots_powers() -> None:
         "MemoryMax": ["512M"],
         "OOMPolicy": ["continue"],
     }
+    assert "AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null" in service["Environment"]
     assert expected == {name: service[name] for name in expected}
     assert service["ExecStart"][0].startswith("/usr/bin/setpriv --inh-caps=-all -- /usr/bin/python3 ")
 
