@@ -195,7 +195,7 @@ note() {
 is_noted() {
   [[ -e $STATE_DIRECTORY/$1-pending ]]
 }
-is_done() {
+forget() {
   rm -f "$STATE_DIRECTORY/$1-pending"
 }
 
@@ -413,7 +413,7 @@ apply_to_daemons() {
     wait_for 60 slurmctld_answers || fail 'slurmctld does not answer: see journalctl -u slurmctld'
     rm -f "$STATE_DIRECTORY/reload-pending"
     "$SLURM_PREFIX/bin/scontrol" reconfigure || fail 'scontrol reconfigure failed'
-    is_done daemons
+    forget daemons
   else
     retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" || fail 'the public keys are not in force: the reason stands above'
   fi
@@ -491,8 +491,8 @@ start_units() {
     "$SYSTEMCTL" daemon-reload
     "$SYSTEMCTL" enable --quiet "${units[@]}"
     "$SYSTEMCTL" restart "${units[@]}" || fail 'a unit did not start: see journalctl -u slurmrestd and systemctl --failed'
-    is_done units
-    is_done services
+    forget units
+    forget services
     say "slurmrestd is restricted to:$(sed -n 's/^IPAddressAllow=/ /p' /etc/systemd/system/slurmrestd.service)"
   else
     "$SYSTEMCTL" enable --quiet "${units[@]}"
@@ -500,7 +500,7 @@ start_units() {
     # What they read at their start only.
     if is_noted services; then
       "$SYSTEMCTL" restart "${SERVICES[@]}" || fail "a service did not start: see journalctl -u ${SERVICES[0]}"
-      is_done services
+      forget services
     fi
   fi
 }

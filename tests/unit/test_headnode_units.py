@@ -349,7 +349,7 @@ def test_what_one_run_changed_and_did_not_put_in_force_the_next_run_does(tmp_pat
     for name in ("follow-keys.sh", "bin/scontrol"):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $*\n")
         (tmp_path / name).chmod(0o755)
-    run = ON_NO_MACHINE + "".join(map(function, ("note", "is_noted", "is_done", "apply_to_daemons")))
+    run = ON_NO_MACHINE + "".join(map(function, ("note", "is_noted", "forget", "apply_to_daemons")))
 
     def apply(more: str, succeeds: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
