@@ -111,7 +111,7 @@ cluster-config: $(DEPLOY_READY) ## STACK=, CLUSTER=, OPTIONS=: write CLUSTER.yam
 deploy-cluster: $(DEPLOY_READY) ## the same, and create the cluster on AWS
 	@deploy/deploy cluster
 
-deploy-api: ## STACK=, API_STACK=, OPTIONS=: on AWS, the API
+deploy-api: ## STACK=, API_STACK=, CLUSTER=, OPTIONS=: on AWS, the API
 	@deploy/deploy api
 
 access-check: $(DEPLOY_READY) ## FILE=access.yaml: is an access document valid, and if not, what is wrong on which line

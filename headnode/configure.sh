@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Sets a Slurm head node up behind slurm-gateway. See --help and the README beside this file.
 set -euo pipefail
+# Whatever the caller's is: services and jobs' users run what is made here, and what is for few has a mode of its own.
+umask 022
 
 usage() {
   cat <<'TEXT'
@@ -26,7 +28,7 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --orders-queue URL          SQS queue of orders to this machine (required)
   --shared-directories A,B    directories that the compute nodes share with this machine (default: auto: what it
                               exports by NFS, and what network file systems it mounts, but for those under /opt)
-  --output-max-bytes N        the most that is kept of one job's output (default: 10737418240, 10 GiB)
+  --output-max-bytes N        the most that is kept of one job's output (default: 10737418240, 10 GiB; at most 83886080000)
   --output-max-files N        the most files that are kept of one job (default: 1000)
   --output-bandwidth N        bytes a second for all inputs and output together (default: 104857600, 100 MiB)
   --python PATH               Python 3.9 or newer with boto3 (default: a virtual environment made beside this script)
@@ -34,7 +36,8 @@ that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or
   --slurm-etc DIR             where slurm.conf is (default: PREFIX/etc)
   --systemctl PATH            the service manager (default: systemctl)
   --instance-id ID            this instance (default: from the instance metadata service)
-  --region NAME               AWS region (default: from the environment file, else the metadata service)
+  --region NAME               AWS region (default: from the environment file, else the metadata service; --arguments and
+                              --source are fetched from this one if it is given on the command line)
   --environment-file PATH     NAME=value lines for the AWS CLI, for instance AWS_ENDPOINT_URL; copied, readable by root only
   --source s3://BUCKET/DIR/   where the files beside this script come from when they do not lie beside it
   --arguments s3://B/KEY      object with more arguments, separated by white space; those given here come before them
@@ -74,37 +77,48 @@ read_arguments() {
     esac
   done
 }
+
+# Copy an object of the bucket to a file, or give up. This is retry and aws_cli of lib.sh, which may have yet to be fetched.
+fetch() {
+  local attempt attempts=12 pause=5
+  for ((attempt = 1; attempt <= attempts; attempt++)); do
+    if AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=3 \
+      aws --cli-connect-timeout 5 --cli-read-timeout 10 s3 cp --only-show-errors "$1" "$2" </dev/null; then
+      return 0
+    fi
+    if ((attempt < attempts)); then
+      echo "configure.sh: attempt $attempt of $attempts to fetch $1 failed; the next follows in $pause s" >&2
+      sleep "$pause"
+    fi
+  done
+  echo "configure.sh: error: $1 is missing or cannot be read (AWS's answer stands above)" >&2
+  exit 1
+}
+
 read_arguments "$@"
+here=$(dirname "$(readlink -f "$0")")
+fetched=$(mktemp -d)
+trap 'rm -rf "$fetched"' EXIT
+[[ -z $region ]] || export AWS_REGION=$region AWS_DEFAULT_REGION=$region
 if [[ -n $arguments ]]; then
-  if ! text=$(aws s3 cp --only-show-errors "$arguments" -); then
-    echo "configure.sh: error: $arguments is missing or cannot be read (AWS's answer stands above)" >&2
-    exit 1
-  fi
-  read -rd '' -a listed <<<"$text" || true
+  fetch "$arguments" "$fetched/arguments"
+  read -rd '' -a listed <"$fetched/arguments" || true
   # Those of the command line are read last, for the last one holds.
   read_arguments "${listed[@]}" "$@"
 fi
 [[ -z $release ]] || echo "configure.sh: release $release"
 
-here=$(dirname "$(readlink -f "$0")")
 if [[ ! -f $here/lib.sh ]]; then
   if [[ -z $source ]]; then
     echo "configure.sh: error: lib.sh does not lie beside this script: give --source s3://BUCKET/DIR/" >&2
     exit 2
   fi
-  here=$(mktemp -d)
-  trap 'rm -rf "$here"' EXIT
+  here=$fetched
   echo "configure.sh: fetching the files beside it from $source"
-  fetch() {
-    if ! aws s3 cp --only-show-errors "${source%/}/$1" "$here/$1"; then
-      echo "configure.sh: error: ${source%/}/$1 is missing or cannot be read (AWS's answer stands above)" >&2
-      exit 1
-    fi
-  }
   # File by file: the head node's role may read objects, and need not list the bucket.
-  fetch manifest
+  fetch "${source%/}/manifest" "$here/manifest"
   while read -r file; do
-    fetch "$file"
+    fetch "${source%/}/$file" "$here/$file"
   done <"$here/manifest"
 fi
 # shellcheck source=headnode/lib.sh
@@ -134,6 +148,8 @@ check_arguments() {
   for number in output_max_bytes output_max_files output_bandwidth; do
     [[ ${!number} =~ ^[1-9][0-9]{0,14}$ ]] || fail "--${number//_/-} takes a number from 1, not ${!number}"
   done
+  ((output_max_bytes <= 83886080000)) ||
+    fail "--output-max-bytes takes at most 83886080000, not $output_max_bytes: an object is sent to S3 in 10,000 parts of 8 MiB"
   [[ $port =~ ^[1-9][0-9]{3,4}$ ]] || fail "--port takes a number from 1024 to 65535, not $port"
   ((port >= 1024 && port <= 65535)) || fail "--port takes a number from 1024 to 65535, not $port"
   ((port < 6820 || port > 6829)) || fail "--port $port is slurmctld's on ParallelCluster (6820 to 6829)"
@@ -171,10 +187,21 @@ plugin() {
   compgen -G "$SLURM_PREFIX/lib*/slurm/$1.so" >/dev/null
 }
 
-# Sets code_changed to yes when a module of the services did.
+# What was changed and has yet to be put in force (daemons, units, services) is noted on disk: a run that fails in between
+# leaves it to the next one, which finds nothing changed.
+note() {
+  touch "$STATE_DIRECTORY/$1-pending"
+}
+is_noted() {
+  [[ -e $STATE_DIRECTORY/$1-pending ]]
+}
+forget() {
+  rm -f "$STATE_DIRECTORY/$1-pending"
+}
+
+# Notes the services when a module of theirs changed.
 install_files() {
   local file mode
-  code_changed=no
   install -d -m 0755 "$INSTALL_DIRECTORY" "$INSTALL_DIRECTORY/slurm_gateway_node" "$SETTINGS_DIRECTORY" \
     "$STATE_DIRECTORY"
   for file in "${files[@]}"; do
@@ -183,20 +210,28 @@ install_files() {
     [[ $file != *.sh ]] || mode=0755
     # install(1) would write into a script that the timer is just running.
     replace_file "$INSTALL_DIRECTORY/$file" "$mode" root:root <"$here/$file"
-    [[ $replaced == no || $file == *.sh ]] || code_changed=yes
+    [[ $replaced == no || $file == *.sh ]] || note services
   done
 }
 
 # The Python of the services: the one that is given, else a virtual environment with what requirements.txt pins.
 make_python() {
-  local venv=$INSTALL_DIRECTORY/venv
+  local venv=$INSTALL_DIRECTORY/venv pip=''
   PYTHON=$python
   if [[ -z $PYTHON ]]; then
     PYTHON=$venv/bin/python
     if ! cmp --silent "$INSTALL_DIRECTORY/requirements.txt" "$venv/requirements.txt"; then
       say 'making the virtual environment of the services'
-      python3 -m venv "$venv" || fail 'no virtual environment: give --python'
-      retry 3 5 "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$INSTALL_DIRECTORY/requirements.txt" ||
+      if python3 -c 'import ensurepip' 2>/dev/null; then
+        python3 -m venv "$venv" || fail 'no virtual environment: give --python'
+      else
+        # Ubuntu has ensurepip in a package that ParallelCluster's images lack: the machine's own pip fills the environment.
+        pip=$(python3 -c 'import os, pip; print(os.path.dirname(os.path.dirname(pip.__file__)))') ||
+          fail 'this machine has neither ensurepip (python3-venv) nor pip (python3-pip): install one, or give --python'
+        python3 -m venv --without-pip "$venv" || fail 'no virtual environment: give --python'
+      fi
+      retry 3 5 env ${pip:+"PYTHONPATH=$pip"} "$PYTHON" -m pip install --quiet --disable-pip-version-check \
+        ${pip:+--ignore-installed} -r "$INSTALL_DIRECTORY/requirements.txt" ||
         fail 'the packages of requirements.txt cannot be installed: the reason stands above; or give --python'
       cp "$INSTALL_DIRECTORY/requirements.txt" "$venv/requirements.txt"
     fi
@@ -217,15 +252,14 @@ find_shared_directories() {
   } | grep -E '^(/[A-Za-z0-9._-]+)+$' | grep -v '^/opt/' | sort -u | paste -s -d : || true
 }
 
-# Sets settings_changed to yes when one of them did.
+# Notes the services when a setting changed.
 write_settings() {
   local shared
-  settings_changed=no
   shared=$(find_shared_directories)
   [[ -n $shared ]] || say 'warning: no directory is shared with the compute nodes: no file comes in or goes out'
   if [[ -n $environment_file ]]; then
     replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root <"$environment_file"
-    [[ $replaced == no ]] || settings_changed=yes
+    [[ $replaced == no ]] || note services
   elif [[ ! -f $SETTINGS_DIRECTORY/environment ]]; then
     replace_file "$SETTINGS_DIRECTORY/environment" 0600 root:root </dev/null
   fi
@@ -241,6 +275,8 @@ write_settings() {
   replace_file "$SETTINGS_DIRECTORY/settings" 0644 root:root <<TEXT
 # Written by configure.sh; run it again to change this.
 AWS_REGION=$region
+# The AWS CLI of version 1 knows this one only.
+AWS_DEFAULT_REGION=$region
 KEYS_PARAMETER=$keys_parameter
 EVENT_BUS=$event_bus
 CLUSTER_NAME=$cluster_name
@@ -262,7 +298,7 @@ SLURM_ETC=$SLURM_ETC
 SLURMDBD=$SLURMDBD
 SYSTEMCTL=$SYSTEMCTL
 TEXT
-  [[ $replaced == no ]] || settings_changed=yes
+  [[ $replaced == no ]] || note services
   load_environment "$SETTINGS_DIRECTORY/settings"
 }
 
@@ -325,10 +361,9 @@ choose_journal() {
   say "warning: $because: ends of jobs are read from the queue alone, and those of a longer pause of the feed are lost"
 }
 
-# Sets restart_needed to yes when a file changed.
+# Notes the daemons when a file changed.
 set_configuration() {
   local file old types parameters lines
-  restart_needed=no
   for file in "$slurm_conf" "$slurmdbd_conf"; do
     [[ $file == "$slurm_conf" ]] || runs_slurmdbd || continue
     old=$(conf_value "$file" AuthAltParameters)
@@ -350,7 +385,7 @@ set_configuration() {
     set_conf_lines "$file" "${lines[@]}"
     if [[ $replaced == yes ]]; then
       say "set token keys and journal in $file"
-      restart_needed=yes
+      note daemons
     fi
   done
 }
@@ -370,7 +405,7 @@ slurmctld_answers() {
 
 # New keys need a reconfigure, new authentication a restart, and compute nodes the changed file.
 apply_to_daemons() {
-  if [[ $restart_needed == yes ]]; then
+  if is_noted daemons; then
     if runs_slurmdbd; then
       "$SYSTEMCTL" restart slurmdbd.service || fail 'slurmdbd did not restart: see journalctl -u slurmdbd'
     fi
@@ -378,8 +413,9 @@ apply_to_daemons() {
     wait_for 60 slurmctld_answers || fail 'slurmctld does not answer: see journalctl -u slurmctld'
     rm -f "$STATE_DIRECTORY/reload-pending"
     "$SLURM_PREFIX/bin/scontrol" reconfigure || fail 'scontrol reconfigure failed'
+    forget daemons
   else
-    "$INSTALL_DIRECTORY/follow-keys.sh"
+    retry 12 5 "$INSTALL_DIRECTORY/follow-keys.sh" || fail 'the public keys are not in force: the reason stands above'
   fi
 }
 
@@ -406,10 +442,9 @@ openapi_plugins() {
   fi
 }
 
-# Sets units_changed to yes when one of them did.
+# Notes the units when one of them changed.
 install_units() {
   local unit file own_port own_memory threads listen=$listen_address
-  units_changed=no
   [[ $listen != *:* ]] || listen="[$listen]"
   for unit in "${files[@]}" slurmrestd-lists.service; do
     [[ $unit == *.service || $unit == *.timer || $unit == *.path ]] || continue
@@ -430,13 +465,17 @@ install_units() {
         -e "s|@ALLOWED_ADDRESSES@|$allowed|g" -e "s|@PYTHON@|$PYTHON|g" -e "s|@SLURM_USER@|$slurm_user|g" \
         -e "s|@SHARED_DIRECTORIES@|$writable|g" "$here/$file"
     )
-    [[ $replaced == no ]] || units_changed=yes
+    [[ $replaced == no ]] || note units
   done
 }
 
 start_units() {
   local units=(slurmrestd.service "${SERVICES[@]}" slurm-gateway-keys.timer slurm-gateway-credentials.timer)
-  [[ -z $lists_target_group_arn ]] || units+=(slurmrestd-lists.service)
+  if [[ -n $lists_target_group_arn ]]; then
+    units+=(slurmrestd-lists.service)
+  else
+    "$SYSTEMCTL" disable --now --quiet slurmrestd-lists.service 2>/dev/null || true
+  fi
   if [[ -n $target_group_arn ]]; then
     units+=(slurm-gateway-register.timer)
   else
@@ -448,17 +487,20 @@ start_units() {
   else
     "$SYSTEMCTL" disable --now --quiet "${users[@]}" 2>/dev/null || true
   fi
-  if [[ $units_changed == yes ]]; then
+  if is_noted units; then
     "$SYSTEMCTL" daemon-reload
     "$SYSTEMCTL" enable --quiet "${units[@]}"
     "$SYSTEMCTL" restart "${units[@]}" || fail 'a unit did not start: see journalctl -u slurmrestd and systemctl --failed'
+    forget units
+    forget services
     say "slurmrestd is restricted to:$(sed -n 's/^IPAddressAllow=/ /p' /etc/systemd/system/slurmrestd.service)"
   else
     "$SYSTEMCTL" enable --quiet "${units[@]}"
     "$SYSTEMCTL" start "${units[@]}"
     # What they read at their start only.
-    if [[ $code_changed == yes || $settings_changed == yes ]]; then
+    if is_noted services; then
       "$SYSTEMCTL" restart "${SERVICES[@]}" || fail "a service did not start: see journalctl -u ${SERVICES[0]}"
+      forget services
     fi
   fi
 }

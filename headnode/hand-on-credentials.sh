@@ -7,16 +7,17 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
 file=${1:-/run/slurm-gateway/credentials.json}
-group=${2:-slurm-gateway}
+user=${2:-slurm-gateway}
 
 if [[ -n ${AWS_ACCESS_KEY_ID:-} ]]; then
   say 'the environment file holds credentials: there are none to hand on'
   exit 0
 fi
-install -d -m 0750 -g "$group" "$(dirname "$file")"
+install -d -m 0755 "$(dirname "$file")"
 role=$(instance_metadata iam/security-credentials/) || fail 'the metadata service names no role of this instance'
 credentials=$(instance_metadata "iam/security-credentials/${role%%$'\n'*}") || fail "no credentials of the role $role"
 # The members of credential_process (AWS CLI's user guide) are the metadata service's, but for these two.
-replace_file "$file" 0640 "root:$group" < <(
+# For the feed alone, and not for its group: slurm-gateway-queue.service is in that, and is SlurmUser.
+replace_file "$file" 0400 "$user" < <(
   sed -e '0,/{/s//{"Version": 1,/' -e 's/"Token"[[:space:]]*:/"SessionToken":/' <<<"$credentials"
 )

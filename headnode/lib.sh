@@ -51,6 +51,8 @@ replace_file() {
   cat >"$new"
   chmod "$mode" "$new"
   chown "$owner" "$new"
+  # Some file systems give a file its new name on disk before its contents: a crash in between would leave none.
+  sync "$new"
   replaced=yes
   if [[ -f $file ]] && cmp --silent "$new" "$file"; then
     replaced=no

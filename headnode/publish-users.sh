@@ -99,10 +99,15 @@ for argument in "$@"; do
     *) fail "unknown argument $argument; see --help" ;;
   esac
 done
+# Before the first look: a change from now on is noted again, and this is started again for it. And before anything that
+# may fail: while it is there, systemd starts this again at once.
+rm -f "$STATE_DIRECTORY/users-changed"
 for name in USERS_OBJECT SLURM_PREFIX SLURM_ETC; do
   [[ -n ${!name:-} ]] || fail "$name is not set; configure.sh writes it to $SETTINGS_DIRECTORY/settings"
 done
 
+# Without it nobody would know whom Slurm runs as.
+[[ -r $SLURM_ETC/slurm.conf ]] || fail "$SLURM_ETC/slurm.conf cannot be read"
 SLURM_USERS=" $(conf_value "$SLURM_ETC/slurm.conf" SlurmUser) "
 if [[ -r $SLURM_ETC/slurmdbd.conf ]]; then
   SLURM_USERS+="$(conf_value "$SLURM_ETC/slurmdbd.conf" SlurmUser) "
@@ -110,8 +115,6 @@ fi
 work=$(mktemp -d "$STATE_DIRECTORY/users.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 object=${USERS_OBJECT#s3://}
-# Before the first look: a change from now on is noted again, and this is started again for it.
-rm -f "$STATE_DIRECTORY/users-changed"
 eligible "$work/eligible"
 # The names are letters, digits and - _ . alone: nothing in them is special to JSON.
 printf '{"users":[%s]}\n' "$(sed -e 's/.*/"&"/' "$work/eligible" | paste -s -d ,)" >"$work/users.json"

@@ -42,8 +42,8 @@ HEAD_NODE_NAME = "HeadNode"
 HEAD_NODE_SESSION_SECONDS = 365 * 24 * 3600
 
 _REQUIREMENTS_PARAMETERS = {"SlurmrestdPort": str(SLURMRESTD_PORT), "HeadNodeRole": HEAD_NODE_ROLE}
-# The local cluster has accounting.
-_API_PARAMETERS = {"Accounting": "true"}
+# The local cluster has accounting, and its own name in slurm.conf.
+_API_PARAMETERS = {"Accounting": "true", "ClusterName": "parallelcluster"}
 _URL_OF_API = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
 
 

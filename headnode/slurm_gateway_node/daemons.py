@@ -26,7 +26,8 @@ def states(settings: Settings) -> dict[str, str]:
 def _says_up(argv: list[str]) -> bool:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, OSError):
+        # Also where there is no memory to start a command: the feed goes on.
         return False
     return done.returncode == 0 and "is UP" in done.stdout
 

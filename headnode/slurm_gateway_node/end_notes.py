@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 _AGAIN = ".again.json"
@@ -25,11 +25,24 @@ def name_of(file: Path) -> str:
     return file.name.partition(".")[0]
 
 
-def files_of(spool: Path) -> Iterator[Path]:
-    """Give the files of all ends, of two of one end the later one first."""
+def oldest_of(spool: Path, most: int, is_wanted: Callable[[str], bool]) -> list[Path]:
+    """Return one file each of ends that are wanted, by their name, of at most so many and of the oldest.
+
+    Of two files of an end it is the one with the event.
+    """
+    found: dict[str, Path] = {}
     for file in sorted(spool.glob("*.json")):
-        if not file.name.startswith("."):
-            yield file
+        if not file.name.startswith(".") and is_wanted(name_of(file)):
+            found.setdefault(name_of(file), file)
+    files = list(found.values())
+    return files if len(files) <= most else sorted(files, key=_written_at)[: max(most, 0)]
+
+
+def _written_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def told(file: Path) -> dict[str, Any] | None:

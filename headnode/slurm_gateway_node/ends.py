@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import end_notes, job_end, output_event
 from .job_user import UnknownUserError
-from .reading import Item, ReadFile, ReadingError
+from .reading import Item, NoChildError, ReadFile, ReadingError, SilentChildError
 from .slurm_job import SlurmError
 from .workers import workers
 
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _PERIOD = 0.3
+# While S3 is away there may pile up more than the service's memory holds: the others wait in the spool for their turn.
+_MOST_NOTED = 20_000
+# So that whoever's file system hangs keeps nobody else's from their turn.
+_MOST_NOTED_A_USER = 10_000
+# Of the time between two looks into the spool, for what one takes where very much has piled up.
+_SHARE_OF_LOOKS = 0.1
 _WORKERS = 8
 # So that whoever's files come slowly holds up no other.
 _WORKERS_A_USER = 5
@@ -51,6 +57,8 @@ _MOST_LOOKS = 50
 _LONGEST_PAUSE = 60.0
 # What a user does to the child, or to the files, is tried no more often than this.
 _MOST_FAILED_READINGS = 4
+# Seconds after one by which nothing came: a file system that hangs may be back in half an hour.
+_PAUSES_OF_SILENCE = (60.0, 600.0, 1800.0)
 # Later Slurm has forgotten the job, and its files are no longer what they were.
 _OLDEST = 3 * 24 * 3600
 
@@ -99,33 +107,44 @@ class Ends:
         self._reading = reading
         self._events = events
         self._work: dict[str, _Work] = {}
+        # Whose each end is that was read and waits for a place of its user's.
+        self._put_off: dict[str, str] = {}
         self._running: list[tuple[list[_Work], Future[None]]] = []
         self._planning: list[tuple[list[_Work], Future[None]]] = []
         self._one_is_done = threading.Event()
 
     def run(self, ending: threading.Event) -> None:
         """Work until `ending` is set."""
-        looked_at = 0.0
+        look_at = 0.0
         with workers(_PLANNERS, "plan") as planners, workers(_WORKERS, "collect") as pool:
             while not ending.is_set():
                 self._one_is_done.clear()
-                if time.monotonic() - looked_at >= _PERIOD:
-                    looked_at = time.monotonic()
+                begin = time.monotonic()
+                if begin >= look_at:
                     self._take_note()
+                    look_at = begin + max(_PERIOD, (time.monotonic() - begin) / _SHARE_OF_LOOKS)
                 self._reap()
                 self._start(pool)
                 self._start_plans(planners)
                 self._one_is_done.wait(_PERIOD)
 
     def _take_note(self) -> None:
-        """Take note of new files."""
-        for file in end_notes.files_of(self._spool):
+        """Take note of new files, of the oldest where there are too many."""
+        noted = Counter(work.end.user for work in self._work.values())
+
+        def has_place(name: str) -> bool:
+            return name not in self._work and noted[self._put_off.get(name, "")] < _MOST_NOTED_A_USER
+
+        for file in end_notes.oldest_of(self._spool, _MOST_NOTED - len(self._work), has_place):
             name = end_notes.name_of(file)
-            if name in self._work:
-                continue
             try:
                 end, told = job_end.read(file), end_notes.told(file)
+                if noted[end.user] >= _MOST_NOTED_A_USER:
+                    self._put_off[name] = end.user
+                    continue
+                self._put_off.pop(name, None)
                 self._work[name] = _Work(file, end, has_manifest=told is not None, untold=told)
+                noted[end.user] += 1
             except job_end.JobEndError as exc:
                 _logger.error("%s; it is put aside", exc)
                 file.rename(file.with_suffix(".bad"))
@@ -149,8 +168,10 @@ class Ends:
 
     def _failed(self, work: _Work, error: BaseException) -> None:
         work.failures += 1
-        work.failed_readings += isinstance(error, ReadingError)
+        work.failed_readings += isinstance(error, ReadingError) and not isinstance(error, NoChildError)
         pause = min(2.0 ** min(work.failures, 6), _LONGEST_PAUSE)
+        if isinstance(error, SilentChildError) and work.failed_readings < _MOST_FAILED_READINGS:
+            pause = _PAUSES_OF_SILENCE[work.failed_readings - 1]
         work.due = time.monotonic() + pause
         if work.is_look() and work.failed_readings >= _MOST_FAILED_READINGS:
             work.again.clear()

@@ -28,6 +28,10 @@ class FrameError(Exception):
     """The other side hung up within a frame, sent what is none, or sent nothing for too long."""
 
 
+class SilenceError(FrameError):
+    """The other side sent or took nothing for too long."""
+
+
 def send(descriptor: int, frame: Message | bytes, patience: float | None = None) -> None:
     """Write a message or data; BrokenPipeError if nobody reads.
 
@@ -43,7 +47,7 @@ def write(descriptor: int, data: bytes, patience: float | None = None) -> None:
     view = memoryview(data)
     while view:
         if patience is not None and not select.select([], [descriptor], [], patience)[1]:
-            raise FrameError(f"it took nothing for {patience:g} s")
+            raise SilenceError(f"it took nothing for {patience:g} s")
         view = view[os.write(descriptor, view) :]
 
 
@@ -75,9 +79,9 @@ class FrameReader:
             ready, _, _ = select.select([self._descriptor], [], [], self._patience)
             self._waited += time.monotonic() - begin
             if self._waited > self._longest:
-                raise FrameError(f"it was waited for longer than {self._longest:g} s in all")
+                raise SilenceError(f"it was waited for longer than {self._longest:g} s in all")
             if not ready:
-                raise FrameError(f"it sent nothing for {self._patience:g} s")
+                raise SilenceError(f"it sent nothing for {self._patience:g} s")
             data = os.read(self._descriptor, CHUNK)
             if not data:
                 if may_end and not self._buffer:

@@ -189,13 +189,18 @@ def common_state(states: set[str]) -> str:
     return min(states, key=lambda state: (order.get(state, len(ACTIVE)), state))
 
 
-@lru_cache(maxsize=10_000)
 def user_name(uid: int) -> str:
     """Return a user's name, or the number of one who has none."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        return _user_name(uid)
     except KeyError:
+        # Not for good: a directory that does not answer knows nobody.
         return str(uid)
+
+
+@lru_cache(maxsize=10_000)
+def _user_name(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name
 
 
 def rfc3339(seconds: int | None) -> str | None:

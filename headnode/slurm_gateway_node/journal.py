@@ -30,7 +30,7 @@ class Journal:
         """Return the whole lines after a place, up to some 256 KiB of them, and the place after those."""
         entries: list[dict[str, Any]] = []
         for path in self._from(place[0]):
-            begin = place[1] if path.name == place[0] else 0
+            begin = self._begin(path, place)
             with path.open("rb") as file:
                 file.seek(begin)
                 data = file.read(_AT_ONCE)
@@ -48,7 +48,7 @@ class Journal:
         """Return for how many seconds something has been waiting to be read, 0 for nothing."""
         for path in self._from(place[0]):
             status = path.stat()
-            if status.st_size > (place[1] if path.name == place[0] else 0):
+            if status.st_size > self._begin(path, place):
                 return max(0.0, time.time() - status.st_mtime)
         return 0.0
 
@@ -57,6 +57,14 @@ class Journal:
         for path in self._files():
             if path.name < place[0] and time.time() - path.stat().st_mtime > _KEPT:
                 path.unlink()
+
+    def _begin(self, path: Path, place: tuple[str, int]) -> int:
+        """Return from where on a file is to be read.
+
+        A crash of the machine may have taken a file's end that was read: what stands there now is new. Of the rest, all
+        is known already.
+        """
+        return place[1] if path.name == place[0] and place[1] <= path.stat().st_size else 0
 
     def _from(self, name: str) -> list[Path]:
         return [path for path in self._files() if path.name >= name]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 PART = 8 * 1024 * 1024
-"""Bytes held in memory for one object. S3 takes 10,000 parts, which makes 80 GiB."""
+"""Bytes held in memory for one object. S3 takes 10,000 parts, more than configure.sh lets a job have."""
 
 
 class ObjectUpload:

@@ -36,6 +36,14 @@ class ReadingError(Exception):
     """A child did not do its work; it may be tried again."""
 
 
+class NoChildError(ReadingError):
+    """There was no room for a child on this machine, for which its user can do nothing."""
+
+
+class SilentChildError(ReadingError):
+    """A child gave nothing for too long: its file system hangs, which may pass, or somebody stopped it."""
+
+
 @dataclass(frozen=True)
 class ReadFile:
     """A file that is being read: which item asked for it, what it is called, and how it was found."""
@@ -119,7 +127,7 @@ class FileReading:
         try:
             child = self._start(user, "read_child")
         except OSError as exc:
-            raise ReadingError(f"no child could be started as {user.name}: {exc.strerror}") from exc
+            raise NoChildError(f"no child could be started as {user.name}: {exc.strerror}") from exc
         try:
             allowance = _Allowance(items, self._files, most_bytes)
             for event in self._events(child, request, len(items)):
@@ -133,6 +141,8 @@ class FileReading:
         try:
             frames.write(child.stdin.fileno(), json.dumps(request).encode(), self._patience)
             child.stdin.close()
+        except frames.SilenceError as exc:
+            raise SilentChildError(f"the child was given up before it was told what to read: {exc}") from exc
         except (OSError, frames.FrameError) as exc:
             raise ReadingError("the child died before it was told what to read") from exc
         reader = frames.FrameReader(child.stdout.fileno(), self._patience, self._longest)
@@ -149,6 +159,8 @@ class FileReading:
                     raise ReadingError("the child sent data of no file")
                 open_file = isinstance(event, (bytes, ReadFile))
                 yield event
+        except frames.SilenceError as exc:
+            raise SilentChildError(f"the child was given up: {exc}") from exc
         except frames.FrameError as exc:
             raise ReadingError(f"the child was given up: {exc}") from exc
 

@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS wholes (
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, detail TEXT NOT NULL
 );
+-- It is counted several times a second, also when a network that is away has let gigabytes pile up.
+CREATE INDEX IF NOT EXISTS outbox_by_since ON outbox (since);
 CREATE TABLE IF NOT EXISTS places (name TEXT PRIMARY KEY, file TEXT NOT NULL, bytes INTEGER NOT NULL);
 """
 
@@ -139,8 +141,17 @@ class Store:
         )  # fmt: skip
 
     def ended_before(self, before: int) -> list[str]:
-        """Return the ids of parts that ended before a time (Unix milliseconds)."""
-        return [row[0] for row in self._db.execute("SELECT id FROM parts WHERE final = 1 AND told_at < ?", (before,))]
+        """Return the ids of parts that ended before a time (Unix milliseconds).
+
+        A part of a whole is not among them before that is: how the whole ended is told by all of its parts.
+        """
+        rows = self._db.execute(
+            "SELECT id FROM parts WHERE final = 1 AND told_at < :before AND NOT EXISTS ("
+            "SELECT 1 FROM wholes WHERE parts.grouped = 1 AND wholes.base = parts.base"
+            " AND wholes.submitted = parts.submitted AND (wholes.final = 0 OR wholes.told_at >= :before))",
+            {"before": before},
+        )
+        return [row[0] for row in rows]
 
     def forget(self, part_ids: list[str], before: int) -> None:
         """Forget parts, and wholes that ended before a time (Unix milliseconds)."""

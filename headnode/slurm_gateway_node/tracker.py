@@ -73,6 +73,8 @@ class Tracker:
         self._leftover: dict[int, float] = {}
         self._touched: set[int] = set()
         self._touched_asked: set[int] = set()
+        # Wholes that are to be told once all is taken that came with one call: each time costs all of its parts.
+        self._untold: dict[int, int] = {}
 
     # ---- the journal -----------------------------------------------------------------------------------------------
 
@@ -81,6 +83,7 @@ class Tracker:
         with self._store.transaction():
             for entry in entries:
                 self._on_entry(entry)
+            self._tell_wholes()
             self._store.keep_place(place)
 
     def _on_entry(self, entry: Mapping[str, Any]) -> None:
@@ -101,6 +104,7 @@ class Tracker:
     def _end_rest(self, entry: Mapping[str, Any], seen_at: int) -> None:
         """Take the end of all tasks of an array that had not started, which have one line together."""
         part = jobs.of_journal(entry, self._cluster)
+        self._tell_wholes(part.base)
         whole = self._whole_of(part, seen_at)
         if whole.final:
             return
@@ -202,9 +206,11 @@ class Tracker:
                     self._take_rest(part, seen_at)
                 else:
                     self._take(part, seen_at)
+            self._tell_wholes()
 
     def _lose_whole(self, base: int) -> None:
         """Tell the end of an array whose number was given to another job."""
+        self._tell_wholes(base)
         whole = self._store.whole(base)
         self._wholes.discard(base)
         if whole is None or whole.final:
@@ -218,6 +224,7 @@ class Tracker:
 
     def _take_rest(self, part: Part, seen_at: int) -> None:
         """Take the record of all tasks of an array that have not started."""
+        self._tell_wholes(part.base)
         whole = self._whole_of(part, seen_at)
         if jobs.is_final(part.job):
             known = task_lists.parse(part.tasks) if part.tasks else self._not_started(whole)
@@ -271,6 +278,7 @@ class Tracker:
                 elif last_chance:
                     _logger.warning("job %s is gone, and nobody knows how it ended", part_id)
                     self._take(_lost(row, self._now()), int(self._now() * 1000))
+            self._tell_wholes()
 
     def _task_of_whole(self, part_id: str) -> PartRow | None:
         """Return a task of an array that was never seen by itself."""
@@ -306,7 +314,7 @@ class Tracker:
         self._tell_part(part, row, submitted, seen_at)
         if whole and part.is_grouped:
             self._store.keep_whole(self._whole_of(part, seen_at))
-            self._tell_whole(part.base, seen_at)
+            self._untold[part.base] = max(seen_at, self._untold.get(part.base, 0))
 
     def _tell_part(self, part: Part, row: PartRow | None, submitted: int, seen_at: int) -> None:
         final = jobs.is_final(part.job)
@@ -354,24 +362,32 @@ class Tracker:
             or (part.job["restarts"] and part.submit_time >= whole.submit_time)
         ):
             return whole
+        self._tell_wholes(part.base)
         self._wholes.add(part.base)
         job = {**part.job, "id": str(part.base)}
         return WholeRow(
             part.base, part.submit_time, submitted, seen_at, False, "", job, "" if "+" in part.id else part.tasks
         )
 
-    def _not_started(self, whole: WholeRow) -> set[int]:
+    def _not_started(self, whole: WholeRow, parts: Iterable[PartRow] | None = None) -> set[int]:
+        """Return the tasks of an array that have not started; `parts` are those of it that are known."""
         if not whole.waiting:
             return set()
-        started = {int(row.id.rpartition("_")[2]) for row in self._store.parts_of(whole.base, whole.submitted)}
-        return task_lists.parse(whole.waiting) - started
+        known = self._store.parts_of(whole.base, whole.submitted) if parts is None else parts
+        return task_lists.parse(whole.waiting) - {int(row.id.rpartition("_")[2]) for row in known}
+
+    def _tell_wholes(self, base: int | None = None) -> None:
+        """Tell of the wholes whose parts were told of, or of one alone before more is done with it."""
+        for each in list(self._untold) if base is None else [base]:
+            if each in self._untold:
+                self._tell_whole(each, self._untold.pop(each))
 
     def _tell_whole(self, base: int, seen_at: int) -> None:
         whole = self._store.whole(base)
         if whole is None:
             return
         parts = self._store.parts_of(base, whole.submitted)
-        waiting = self._not_started(whole)
+        waiting = self._not_started(whole, parts)
         job = _summary(whole.job, parts, waiting)
         final = whole.waiting is not None and not waiting and bool(parts) and all(row.final for row in parts)
         if jobs.is_final(job) and not final:

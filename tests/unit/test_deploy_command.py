@@ -34,7 +34,7 @@ def machine(tmp_path: Path) -> Path:
     for tool in TOOLS:
         (tmp_path / tool).write_text(STAND_IN)
         (tmp_path / tool).chmod(0o755)
-    for tool in ("bash", "sh", "basename", "dirname", "readlink", "cat", "sed", "mv", "rm"):
+    for tool in ("bash", "sh", "basename", "dirname", "readlink", "cat", "sed", "tr", "mv", "rm"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     return tmp_path
 
@@ -80,6 +80,35 @@ def test_each_stacks_packages_lie_in_a_folder_of_its_own(machine: Path) -> None:
         ["genomics-requirements", "--s3-prefix", "genomics-requirements"],
         ["genomics", "--s3-prefix", "genomics"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides"),
+    [
+        ({}, ["RequirementsStack=slurm-gateway-requirements"]),
+        # Slurm has it in small letters.
+        ({"CLUSTER": "Genomics"}, ["RequirementsStack=slurm-gateway-requirements", "ClusterName=genomics"]),
+    ],
+)
+def test_the_api_is_told_the_clusters_name_and_keeps_the_one_it_has(
+    machine: Path, given: dict[str, str], overrides: list[str]
+) -> None:
+    calls, done = deploy(machine, "api", **given)
+
+    assert done.returncode == 0, done.stderr
+    [call] = [call.split() for call in calls if call.startswith("sam deploy")]
+    assert call[call.index("--parameter-overrides") + 1 :] == overrides
+
+
+def test_the_apis_cluster_has_the_name_that_the_command_gives_it() -> None:
+    declared = re.search(
+        r"^  ClusterName:.*?^    Default: (\S+)", (CHECKOUT / "template.yaml").read_text(), re.M | re.S
+    )
+    named = re.search(r"^CLUSTER=\$\{CLUSTER:-(\S+)\}", (CHECKOUT / "deploy" / "deploy").read_text(), re.M)
+
+    assert declared is not None
+    assert named is not None
+    assert declared[1] == named[1]
 
 
 def test_samconfigs_folders_are_its_stacks_names() -> None:

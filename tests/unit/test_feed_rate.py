@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from slurm_gateway_node.journal import Journal
 from slurm_gateway_node.sender import Sender
+from slurm_gateway_node.slurm_queue import parse_states
 from slurm_gateway_node.store import Store
 from slurm_gateway_node.tracker import Tracker
-from test_tracker import SUBMITTED, end
+from test_tracker import SUBMITTED, end, record
 
 ENDS = 2000
 A_SECOND = 50
@@ -63,3 +64,28 @@ def test_fifty_ends_a_second_are_told_by_half_a_core(tmp_path: Path, monkeypatch
     )
     assert busy < SHARE * ENDS / A_SECOND
     assert took < ENDS / A_SECOND
+
+
+def test_fifty_ends_a_second_of_one_array_are_taken_by_half_a_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm_gateway_node.jobs.user_name", lambda _: "alice")
+    store = Store(tmp_path / "feed.db")
+    tracker = Tracker(store, "c", ended=lambda _: None)
+    states = list(parse_states(f"9_[1-{ENDS}]|PENDING|9"))
+    tracker.on_states(SUBMITTED + 1, states)
+    tracker.on_jobs(SUBMITTED + 1, [record(9, array_job_id=9, array_task_string=f"1-{ENDS}")])
+    tracker.shown(states)
+
+    # As many at a time as the feed reads of the journal when so many come.
+    at_once = A_SECOND // 4
+    busy = time.process_time()
+    for first in range(1, ENDS + 1, at_once):
+        tasks = range(first, min(first + at_once, ENDS + 1))
+        tracker.on_journal([end(10 + task, array_job_id=9, array_task_id=task) for task in tasks], ("ends-x", first))
+    busy = time.process_time() - busy
+
+    told = json.loads(store.waiting(2 * ENDS)[-1][1])
+    print(f"{ENDS} ends of one array: {1000 * busy / ENDS:.2f} ms of CPU each")
+    assert (told["id"], told["change"]) == ("9", "ended")
+    assert busy < SHARE * ENDS / A_SECOND

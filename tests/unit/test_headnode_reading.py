@@ -6,15 +6,18 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from slurm_gateway_node import task_lists
+from slurm_gateway_node import daemons, jobs, task_lists
 from slurm_gateway_node.journal import Journal
 from slurm_gateway_node.output_paths import Names, expanded
 from slurm_gateway_node.queue_service import RequestError, command
 from slurm_gateway_node.settings import Settings
 from slurm_gateway_node.slurm_queue import QueuedState, QueueError, parse_states
+from slurm_gateway_node.store import Store
 
 ENTRY = {"job_id": 5, "user_id": 0, "job_state": 3, "exit_code": 0, "submit_time": 1, "end_time": 2, "told": 2}
 NAMES = Names(job=20, number=22, user="alice", name="align", nodes="queue1-dy-t3micro-[3-4],x", is_array=True, task=3)
@@ -61,6 +64,42 @@ def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     [entry] = Journal(tmp_path).read(("", 0))[0]
 
     assert entry["name"] == "\ufffd\ufffd"
+
+
+def test_a_file_whose_end_a_crash_of_the_machine_took_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "ends-2026112110"
+    file.write_text(lines(ENTRY, {**ENTRY, "job_id": 6}))
+    journal = Journal(tmp_path)
+    place = journal.read(("", 0))[1]
+
+    file.write_text(lines(ENTRY))
+    assert journal.unread(place) > 0
+    entries, place = journal.read(place)
+    file.write_text(lines(ENTRY, {**ENTRY, "job_id": 7}))
+
+    assert [entry["job_id"] for entry in entries + journal.read(place)[0]] == [5, 7]
+
+
+def test_a_user_whom_the_directory_did_not_know_is_asked_about_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[int, str] = {}
+    monkeypatch.setattr(jobs.pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name=known[uid]))
+    jobs._user_name.cache_clear()
+
+    assert jobs.user_name(4_000_000) == "4000000"
+    known[4_000_000] = "alice"
+    assert jobs.user_name(4_000_000) == "alice"
+    known.clear()
+    assert jobs.user_name(4_000_000) == "alice"
+
+
+def test_what_waits_is_counted_without_a_look_at_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "feed.db")
+    [(*_, plan)] = store._db.execute("EXPLAIN QUERY PLAN SELECT count(*), min(since) FROM outbox").fetchall()
+    with store.transaction():
+        store.tell("{}")
+
+    assert "COVERING INDEX" in plan
+    assert store.outbox()[0] == 1
 
 
 def test_files_that_were_read_are_deleted_later(tmp_path: Path) -> None:
@@ -142,6 +181,12 @@ def test_lists_of_tasks_are_written_as_short_as_slurm_does(tasks: Iterable[int],
 def test_the_service_that_is_slurmuser_runs_three_commands_only(request_: dict[str, object]) -> None:
     with pytest.raises(RequestError):
         command(SETTINGS, request_)
+
+
+def test_daemons_whose_commands_cannot_be_started_are_down(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, slurm_prefix=tmp_path, slurmrestd_port=1)
+
+    assert daemons.states(settings) == {"slurmctld": "DOWN", "slurmrestd": "DOWN", "slurmdbd": "DOWN"}
 
 
 def test_what_the_service_runs() -> None:

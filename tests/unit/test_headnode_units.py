@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -109,6 +109,7 @@ def test_the_files_service_is_root_without_roots_powers() -> None:
         "MemoryMax": ["512M"],
         "OOMPolicy": ["continue"],
     }
+    assert "AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null" in service["Environment"]
     assert expected == {name: service[name] for name in expected}
     assert service["ExecStart"][0].startswith("/usr/bin/setpriv --inh-caps=-all -- /usr/bin/python3 ")
 
@@ -168,6 +169,7 @@ def test_keys_are_looked_at_every_15_seconds() -> None:
         (GIVEN[:6], 99, "--orders-queue is missing"),
         ([*GIVEN, "--shared-directories", "/a b"], 99, "auto or directories"),
         ([*GIVEN, "--output-max-files", "0"], 99, "--output-max-files takes a number from 1"),
+        ([*GIVEN, "--output-max-bytes", "83886080001"], 99, "--output-max-bytes takes at most 83886080000"),
         ([*GIVEN, "--port", "6825"], 99, "slurmctld's on ParallelCluster"),
         ([*GIVEN, "--port", "http"], 99, "a number from 1024 to 65535"),
         ([*GIVEN, "--slurmdbd", "perhaps"], 99, "auto, yes or no"),
@@ -188,12 +190,30 @@ def test_configure_alone_asks_for_the_source_of_its_siblings(tmp_path: Path) -> 
     assert (done.returncode, "--source" in done.stderr) == (2, True)
 
 
-AWS = """#!/bin/sh
-case "$*" in
-  "s3 cp --only-show-errors s3://b/headnode/arguments -") printf '%s' "$ARGUMENTS" ;;
+# Refuses as often as REFUSALS says, and has the arguments and the files of headnode/ in the bucket b.
+AWS = f"""#!/bin/bash
+echo "$*" >>"$CALLS"
+refused=$(cat "$CALLS.refused" 2>/dev/null || echo 0)
+if ((refused < ${{REFUSALS:-0}})); then
+  echo $((refused + 1)) >"$CALLS.refused"
+  echo "not yet" >&2 && exit 1
+fi
+from=${{@: -2:1}} to=${{@: -1}}
+case "$from" in
+  s3://b/headnode/arguments) printf '%s' "$ARGUMENTS" >"$to" ;;
+  s3://b/headnode/*) mkdir -p "$(dirname "$to")" && cp "{HEAD_NODE}/${{from#s3://b/headnode/}}" "$to" ;;
   *) echo "AccessDenied: $*" >&2 && exit 1 ;;
 esac
 """
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """An environment whose aws is the one above, and that loses no time."""
+    for name, text in {"aws": AWS, "systemctl": "#!/bin/sh\n", "sleep": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "ARGUMENTS": " ".join(GIVEN)}
 
 
 @pytest.mark.parametrize(
@@ -209,12 +229,9 @@ esac
     ],
 )
 def test_configure_reads_arguments_from_the_bucket_and_those_given_come_before_them(
-    tmp_path: Path, listed: str, more: list[str], status: int, says: str
+    machine: dict[str, str], listed: str, more: list[str], status: int, says: str
 ) -> None:
-    for name, text in {"aws": AWS, "systemctl": "#!/bin/sh\n"}.items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ARGUMENTS": listed}
+    environment = {**machine, "ARGUMENTS": listed}
     given = ["--arguments", "s3://b/headnode/arguments", "--release", "r1", "--slurm-prefix", "/nowhere", *more]
 
     done = subprocess.run(
@@ -225,19 +242,53 @@ def test_configure_reads_arguments_from_the_bucket_and_those_given_come_before_t
     assert ("release r1" in done.stdout) == (status == 99)
 
 
-def test_configure_says_when_its_arguments_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "aws").write_text(AWS)
-    (tmp_path / "aws").chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-
+def test_configure_tries_for_a_minute_to_read_its_arguments_and_says_when_it_cannot(machine: dict[str, str]) -> None:
     done = subprocess.run(
         [HEAD_NODE / "configure.sh", "--arguments", "s3://other/arguments"],
-        env=environment, capture_output=True, text=True, check=False,
+        env=machine, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert "AccessDenied" in done.stderr
+    assert done.stderr.count("AccessDenied") == 12
     assert "s3://other/arguments is missing or cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("refusals", [0, 2])
+def test_configure_alone_fetches_what_lies_beside_it_also_where_the_bucket_is_not_there_at_once(
+    tmp_path: Path, machine: dict[str, str], refusals: int
+) -> None:
+    (tmp_path / "alone").mkdir()
+    shutil.copy(HEAD_NODE / "configure.sh", tmp_path / "alone")
+    given = ["--arguments", "s3://b/headnode/arguments", "--source", "s3://b/headnode/", "--slurm-prefix", "/nowhere"]
+
+    done = subprocess.run(
+        [tmp_path / "alone" / "configure.sh", *given, "--region", "eu-x"],
+        env={**machine, "REFUSALS": str(refusals)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, "slurm.conf is missing" in done.stderr) == (99, True), done.stderr
+    assert done.stderr.count("the next follows in 5 s") == refusals
+    calls = (tmp_path / "calls").read_text().splitlines()
+    files = (HEAD_NODE / "manifest").read_text().split()
+    assert [call.split()[-2].removeprefix("s3://b/headnode/") for call in calls[refusals:]] == [
+        "arguments", "manifest", *files,
+    ]  # fmt: skip
+
+
+def test_nobody_is_published_while_it_cannot_be_told_whom_slurm_runs_as(tmp_path: Path) -> None:
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "SLURM_PREFIX": str(tmp_path),
+        "SLURM_ETC": str(tmp_path / "etc"), "USERS_OBJECT": "s3://b/users.json",
+    }  # fmt: skip
+    (tmp_path / "aws").write_text(AWS)
+    (tmp_path / "aws").chmod(0o755)
+
+    done = subprocess.run(
+        [HEAD_NODE / "publish-users.sh"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, "slurm.conf cannot be read" in done.stderr) == (99, True), done.stderr
+    assert not (tmp_path / "calls").exists()
 
 
 def test_value_in_force_is_the_last_one_whatever_its_case_and_wherever_it_is_included(tmp_path: Path) -> None:
@@ -271,12 +322,79 @@ def test_accounting_keeps_the_markers_of_jobs_beside_what_an_operator_has_it_kee
     script = (
         f'eval "$(sed -n "/^set_configuration()/,/^}}/p" "{HEAD_NODE}/configure.sh")"; SLURM_ETC=$1 accounting=$2 '
         "slurm_conf=$1/slurm.conf slurmdbd_conf=$1/slurmdbd.conf jwt_key=/key SLURMDBD=no "
-        "jobcomp_lines=(); set_configuration"
+        'jobcomp_lines=(); note() { echo "noted: $1"; }; set_configuration'
     )
     done = bash(script, str(tmp_path), accounting)
     _, ours = (tmp_path / "slurm.conf").read_text().split("# slurm-gateway:")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "noted: daemons"
     assert [line for line in ours.splitlines() if line.startswith("Accounting")] == kept
+
+
+def function(name: str) -> str:
+    """Give what defines one of configure.sh's functions."""
+    return f'eval "$(sed -n "/^{name}()/,/^}}/p" "{HEAD_NODE}/configure.sh")"; '
+
+
+# In place of slurmctld, systemd and lib.sh, whose directories are the machine's own.
+ON_NO_MACHINE = """set -euo pipefail
+STATE_DIRECTORY=$1 INSTALL_DIRECTORY=$1 SLURM_PREFIX=$1 SYSTEMCTL=systemctl
+say() { :; }; fail() { echo "$1" >&2 && exit 99; }; retry() { shift 2 && "$@"; }; wait_for() { :; }
+runs_slurmdbd() { false; }; systemctl() { echo "systemctl $*"; "$succeeds"; }
+"""
+
+
+def test_what_one_run_changed_and_did_not_put_in_force_the_next_run_does(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("follow-keys.sh", "bin/scontrol"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $*\n")
+        (tmp_path / name).chmod(0o755)
+    run = ON_NO_MACHINE + "".join(map(function, ("note", "is_noted", "forget", "apply_to_daemons")))
+
+    def apply(more: str, succeeds: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", f"{run} succeeds={succeeds}; {more} apply_to_daemons", "test", tmp_path],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    failed, next_one, after = apply("note daemons;", "false"), apply("", "true"), apply("", "true")
+
+    assert (failed.returncode, failed.stderr) == (99, "slurmctld did not restart: see journalctl -u slurmctld\n")
+    assert next_one.stdout.splitlines() == ["systemctl restart slurmctld.service", "bin/scontrol reconfigure"]
+    assert (after.returncode, after.stdout.splitlines()) == (0, ["follow-keys.sh"])
+
+
+@pytest.mark.parametrize(
+    ("has_ensurepip", "made", "filled"),
+    [("yes", "-m venv", ""), ("no", "-m venv --without-pip", "/dist-packages: ")],
+)
+def test_the_services_environment_is_made_with_and_without_ensurepip(
+    tmp_path: Path, has_ensurepip: str, made: str, filled: str
+) -> None:
+    (tmp_path / "requirements.txt").write_text("boto3\n")
+    python = """#!/bin/bash
+case "$*" in
+  *"import ensurepip"*) [ "$HAS_ENSUREPIP" = yes ] ;;
+  *"import os, pip"*) echo /dist-packages ;;
+  "-m venv"*) echo "$*" >>"$CALLS" && mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
+  "-m pip"*) echo "${PYTHONPATH:+$PYTHONPATH: }$*" >>"$CALLS" ;;
+esac
+"""
+    (tmp_path / "python3").write_text(python)
+    (tmp_path / "python3").chmod(0o755)
+    calls = tmp_path / "calls"
+    run = f"{ON_NO_MACHINE} {function('make_python')} python=; make_python; make_python"
+    done = subprocess.run(
+        ["bash", "-c", run, "test", tmp_path],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls), "HAS_ENSUREPIP": has_ensurepip},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    [venv, packages] = calls.read_text().splitlines()
+    assert venv == f"{made} {tmp_path}/venv"
+    assert packages.startswith(f"{filled}-m pip install ")
+    assert ("--ignore-installed" in packages) == (has_ensurepip == "no")
 
 
 def test_our_own_lines_are_not_taken_for_an_operators(tmp_path: Path) -> None:
@@ -358,9 +476,9 @@ def test_instances_credentials_are_handed_on_as_botocore_reads_them(tmp_path: Pa
     with ThreadingHTTPServer(("127.0.0.1", 0), MetadataService) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
-        group = grp.getgrgid(os.getgid()).gr_name
+        user = pwd.getpwuid(os.getuid()).pw_name
         done = subprocess.run(
-            [HEAD_NODE / "hand-on-credentials.sh", file, group],
+            [HEAD_NODE / "hand-on-credentials.sh", file, user],
             env={"PATH": os.environ["PATH"], "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -374,5 +492,5 @@ def test_instances_credentials_are_handed_on_as_botocore_reads_them(tmp_path: Pa
         env={"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (read.stdout, file.stat().st_mode & 0o777) == ("ASIAEXAMPLE s/+= t/+=\n", 0o640)
+    assert (read.stdout, file.stat().st_mode & 0o777) == ("ASIAEXAMPLE s/+= t/+=\n", 0o400)
     assert "s/+=" not in done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from slurm_gateway_node.collection import Found, Plan
 from slurm_gateway_node.ends import Ends
 from slurm_gateway_node.job_end import JobEnd
 from slurm_gateway_node.job_user import JobUser, UnknownUserError
-from slurm_gateway_node.reading import Item, ReadFile, ReadingError
+from slurm_gateway_node.reading import Item, NoChildError, ReadFile, ReadingError, SilentChildError
 
 STATE = ("/home/x", 5, 1, 1)
 
@@ -88,6 +89,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(ends_module, "_AGAIN", (0.05, 0.1))
     monkeypatch.setattr(ends_module, "_PERIOD", 0.02)
     monkeypatch.setattr(ends_module, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(ends_module, "_PAUSES_OF_SILENCE", (0.05, 60.0, 60.0))
     return World()
 
 
@@ -156,6 +158,63 @@ def test_what_fails_is_tried_again_and_stays_in_the_spool(world: World, run: Any
     run(lambda: is_empty(tmp_path))
 
     assert world.collected["1"] == 1
+
+
+def test_a_file_system_that_hangs_is_given_time_and_others_are_collected_meanwhile(
+    world: World, run: Any, tmp_path: Path
+) -> None:
+    world.failures["1"] = [SilentChildError("it sent nothing for 60 s")] * 9
+    end(tmp_path, 1)
+    run(lambda: len(world.failures["1"]) == 7)
+
+    end(tmp_path, 2)
+    run(lambda: world.collected["2"] == 1)
+
+    # Its next turn is in a minute.
+    assert (len(world.failures["1"]), world.given_up) == (7, {})
+
+
+def test_what_the_machine_has_no_room_for_is_no_fault_of_its_users(world: World, run: Any, tmp_path: Path) -> None:
+    world.failures["1"] = [NoChildError("no child could be started")] * 9
+    end(tmp_path, 1)
+
+    run(lambda: is_empty(tmp_path))
+
+    assert (world.collected["1"], world.given_up) == (1, {})
+
+
+def test_of_more_ends_than_there_is_room_for_the_oldest_come_first(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends_module, "_MOST_NOTED", 2)
+    for age, job_id in enumerate((3, 1, 4, 2)):
+        end(tmp_path, job_id)
+        os.utime(tmp_path / f"{job_id}.json", (time.time() - 100 + age,) * 2)
+    world.failures = {str(job_id): [RuntimeError("S3 is away")] * 3 for job_id in (3, 1)}
+
+    with service(world, tmp_path):
+        until(lambda: not any(world.failures.values()))
+        assert set(world.planned) == {"3", "1"}
+        until(lambda: is_empty(tmp_path))
+
+    assert world.collected == Counter("1234")
+
+
+def test_a_user_whose_ends_fail_leaves_places_for_others(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends_module, "_MOST_NOTED", 3)
+    monkeypatch.setattr(ends_module, "_MOST_NOTED_A_USER", 2)
+    for job_id in range(1, 5):
+        end(tmp_path, job_id, "slow")
+        world.failures[str(job_id)] = [SilentChildError("it sent nothing for 60 s")] * 2
+    end(tmp_path, 100)
+
+    with service(world, tmp_path):
+        until(lambda: world.collected["100"] == 1)
+        until(lambda: len(world.failures["1"]) == len(world.failures["2"]) == 0)
+
+    assert set(world.planned) == {"1", "2", "100"}
 
 
 def test_what_its_user_does_not_let_be_read_is_given_up(world: World, run: Any, tmp_path: Path) -> None:

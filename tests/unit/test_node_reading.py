@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,7 +14,16 @@ from typing import Any
 import pytest
 from slurm_gateway_node import child_limits, frames
 from slurm_gateway_node.job_user import JobUser
-from slurm_gateway_node.reading import FileRead, FileReading, Item, ReadFile, ReadingError, ReadProblem
+from slurm_gateway_node.reading import (
+    FileRead,
+    FileReading,
+    Item,
+    NoChildError,
+    ReadFile,
+    ReadingError,
+    ReadProblem,
+    SilentChildError,
+)
 
 PROGRAMS = Path(frames.__file__).parent
 USER = JobUser("somebody", 1001, 1001, (1001,))
@@ -241,7 +251,7 @@ def test_a_child_that_sends_more_than_was_asked_for_is_given_up(sent: list[Any])
 def test_a_child_is_not_waited_for_without_end_although_it_sends() -> None:
     start = saying(FILE, b"x", {"end": 1}, {"done": True})
 
-    with pytest.raises(ReadingError, match="in all"):
+    with pytest.raises(SilentChildError, match="in all"):
         list(FileReading(["/"], files=1, start=start, longest=0).read(USER, [Item(path="/a", limit=1)], 1))
 
 
@@ -290,11 +300,19 @@ def test_a_child_that_writes_starts_no_other_and_takes_little_memory(tmp_path: P
     assert found == LIMITS
 
 
+def test_a_machine_that_has_no_room_for_a_child_is_told_from_a_child_that_fails() -> None:
+    def start(user: JobUser, program: str) -> subprocess.Popen[bytes]:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with pytest.raises(NoChildError, match="Resource temporarily unavailable"):
+        list(FileReading(["/"], files=1, start=start).read(USER, [Item(path="/a", limit=1)], 1))
+
+
 def test_a_child_that_says_nothing_is_given_up_in_time() -> None:
     def start(user: JobUser, program: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
-    with pytest.raises(ReadingError, match="sent nothing"):
+    with pytest.raises(SilentChildError, match="sent nothing"):
         list(FileReading(["/"], files=1, start=start, patience=0.2).read(USER, [Item(path="/a", limit=1)], 1))
 
 
@@ -304,7 +322,7 @@ def test_a_child_that_takes_nothing_is_given_up_in_time() -> None:
 
     many = [Item(path="/" + "a" * 200, limit=1)] * 1000
 
-    with pytest.raises(ReadingError, match="before it was told"):
+    with pytest.raises(SilentChildError, match="before it was told"):
         list(FileReading(["/"], files=1, start=start, patience=0.2).read(USER, many, 1))
 
 

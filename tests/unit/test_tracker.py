@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slurm_gateway_node.jobs import rfc3339
 from slurm_gateway_node.slurm_queue import Accounted, QueuedState, parse_states
 from slurm_gateway_node.store import Store
 from slurm_gateway_node.tracker import Tracker
@@ -242,6 +243,58 @@ def test_array_is_running_with_its_first_task_and_ends_with_its_last_as_the_wors
         ("9_1", "ended", "FAILED"), ("9", "changed", "PENDING"), ("9_2", "ended", "COMPLETED"),
         ("9", "ended", "FAILED"),
     ]  # fmt: skip
+
+
+def test_an_array_whose_tasks_end_together_is_told_once_after_them(world: World) -> None:
+    world.look("9_[7-8]|PENDING|9", record(9, array_job_id=9, array_task_string="7-8"))
+    world.told()
+
+    world.journal(*(end(number, array_job_id=9, array_task_id=number) for number in (7, 8)))
+
+    assert [change[:2] for change in world.changes()] == [("9_7", "ended"), ("9_8", "ended"), ("9", "ended")]
+
+
+def test_an_array_is_told_before_another_job_that_was_given_its_number_at_once(world: World) -> None:
+    world.look("9_[7]|PENDING|9", record(9, array_job_id=9, array_task_string="7"))
+    world.told()
+
+    world.journal(end(7, array_job_id=9, array_task_id=7), end(9, user_id=1, submit_time=SUBMITTED + 3))
+
+    assert [(each["id"], each["user"], each["state"]) for each in world.told()] == [
+        ("9_7", "alice", "COMPLETED"), ("9", "alice", "COMPLETED"), ("9", "bob", "COMPLETED"),
+    ]  # fmt: skip
+
+
+def test_how_an_array_ended_is_told_by_tasks_that_ended_days_before(world: World) -> None:
+    task = {"array_job_id": 9}
+    world.look(
+        "9_1|RUNNING|10\n9_2|RUNNING|9",
+        record(10, "RUNNING", array_task_id=1, **task), record(9, "RUNNING", array_task_id=2, **task),
+    )  # fmt: skip
+    world.journal(end(10, "FAILED", array_task_id=1, exit_code=0x300, **task))
+    world.look("9_2|RUNNING|9")
+    world.told()
+
+    later = SUBMITTED + 3 * 24 * 3600
+    world.clock = later
+    world.tracker.forget(later - 24 * 3600)
+    world.journal(end(9, array_task_id=2, end_time=later, told=later, **task))
+
+    told = world.told()[-1]
+    assert (told["id"], told["change"], told["state"], told["tasks"]) == ("9", "ended", "FAILED", "1-2")
+    assert told["start_time"] == rfc3339(SUBMITTED + 1)
+
+
+def test_an_array_is_forgotten_with_all_its_tasks(world: World) -> None:
+    world.journal(*(end(number, array_job_id=9, array_task_id=number) for number in (8, 9)))
+    world.look("9_8|COMPLETED|8\n9_9|COMPLETED|9")
+    world.tracker.forget(SUBMITTED)
+    assert len(list(world.store.parts())) == 2
+
+    world.look("")
+    world.tracker.forget(SUBMITTED + 1000)
+
+    assert [*world.store.parts(), *world.store.wholes()] == []
 
 
 def test_requeued_job_keeps_its_key(world: World) -> None:
