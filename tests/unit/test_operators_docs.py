@@ -145,3 +145,17 @@ def test_a_document_of_more_than_4_kb_can_be_written_by_the_pages_commands() -> 
 
     assert len(puts) == 2
     assert [command for command in puts if "--tier Intelligent-Tiering" not in command] == []
+
+
+def test_the_page_of_errors_has_the_words_that_there_are() -> None:
+    """Words are found where a status stands before them; a few have theirs from a variable."""
+    listed = {
+        (status, word.strip(" `"))
+        for status, words in tables((DOCS / "errors.md").read_text())[-1]
+        for word in words.split(",")
+    }
+    source = "\n".join(module.read_text() for module in (CHECKOUT / "src/slurm_gateway").glob("*.py"))
+    answers = re.sub(r"metrics\.answered\([^)]*\)", "", source)
+
+    assert set(re.findall(r'\b([45]\d\d),\s*"([a-z]+(?:-[a-z]+)*)"', answers)) <= listed
+    assert {word for _, word in listed if f'"{word}"' not in source} == set()
