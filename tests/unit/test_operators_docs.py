@@ -159,3 +159,36 @@ def test_the_page_of_errors_has_the_words_that_there_are() -> None:
 
     assert set(re.findall(r'\b([45]\d\d),\s*"([a-z]+(?:-[a-z]+)*)"', answers)) <= listed
     assert {word for _, word in listed if f'"{word}"' not in source} == set()
+
+
+DEFAULTS = [
+    *(
+        (DOCS / "deploy.md", name, None)
+        for name in re.findall(r"`([A-Z]\w+)` \([A-Z0-9]+", (DOCS / "deploy.md").read_text())
+    ),
+    (DOCS / "submit.md", "ScriptDays", r"to its owner, for (\d+) days"),
+    (DOCS / "inbox.md", "InboxDays", r"in the bucket for (\d+) days"),
+    (DOCS / "output.md", "OutputDays", r"of one job are kept, for (\d+) days"),
+    (DOCS / "jobs.md", "JobRecordDays", r"record is kept for (\d+) days"),
+]
+
+
+@pytest.mark.parametrize(("page", "name", "words"), DEFAULTS, ids=[f"{page.name}-{name}" for page, name, _ in DEFAULTS])
+def test_a_default_that_a_page_names_is_the_templates(page: Path, name: str, words: str | None) -> None:
+    from templates_under_test import requirements, translated
+
+    parameters = {**requirements()["Parameters"], **translated()["Parameters"]}
+    [told] = re.findall(words or rf"`{name}` \((\w+)", " ".join(page.read_text().split()))
+
+    assert told == str(parameters[name]["Default"])
+
+
+def test_the_page_of_options_names_every_parameter_but_those_that_make_names_itself() -> None:
+    from templates_under_test import requirements, translated
+
+    page = (DOCS / "deploy.md").read_text()
+    names = {*requirements()["Parameters"], *translated()["Parameters"]} - {"ApiStackName", "RequirementsStack"}
+    # Of two subnets or zones the second may stand as `2`.
+    assert {
+        name for name in names if f"{name}" not in page and not re.search(rf"`{name[:-1]}1` and `2`", page)
+    } == set()
