@@ -83,6 +83,13 @@ def test_every_make_target_of_the_pages_exists() -> None:
         assert asked - targets == set(), page.name
 
 
+def test_make_help_has_every_target() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text().replace("\\\n", " ")
+    [targets] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+
+    assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) == set(targets.split())
+
+
 # ParallelCluster is no part of the tests' environment, unlike the AWS CLI's models.
 PCLUSTER = {
     "create-cluster": {"--cluster-name", "--cluster-configuration"},
