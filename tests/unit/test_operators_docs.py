@@ -199,3 +199,9 @@ def test_the_page_of_options_names_every_parameter_but_those_that_make_names_its
     assert {
         name for name in names if f"{name}" not in page and not re.search(rf"`{name[:-1]}1` and `2`", page)
     } == set()
+
+
+def test_the_runbook_names_every_metric() -> None:
+    page = (DOCS / "runbook.md").read_text().partition("\n## What is measured\n")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"`([A-Z][A-Za-z]+)`", page)) - {"Api", "Reason", "Step", "State"} == set(metrics.UNITS)
