@@ -103,7 +103,7 @@ PAGES = [*DOCS.glob("*.md"), CHECKOUT / "README.md", CHECKOUT / "headnode" / "RE
 
 def commands(text: str) -> list[str]:
     """Give the commands of aws and pcluster in a page's code. A mere name, without any option, is prose."""
-    blocks = re.findall(r"^```sh\n(.*?)^```|^((?: {4}.*\n)+)", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```|^((?: {4}[^\n]*\n)+)", text, re.MULTILINE | re.DOTALL)
     code = "\n".join(part for block in blocks for part in block).replace("\\\n", " ")
     spans = [
         " ".join(span.split()) for span in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
