@@ -24,7 +24,7 @@ TOOLS  := .local/tools/.ready
   deploy-requirements cluster-config deploy-cluster deploy-api verify-on-aws
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 setup: .venv/.ready ## install what the local stack needs: Debian packages, .venv
 
@@ -65,10 +65,10 @@ token: setup ## USER=alice: print a Slurm token, nothing else
 
 test: lint test-unit test-real ## everything, set-up included
 
-test-unit: setup $(TOOLS)
+test-unit: setup $(TOOLS) ## the unit tests alone; PYTEST_OPTIONS are pytest's
 	@$(RUN) -m pytest tests/unit $(PYTEST_OPTIONS)
 
-test-real: setup $(TOOLS)
+test-real: setup $(TOOLS) ## the tests against the running stack alone; PYTEST_OPTIONS as above
 	@$(PYTEST) tests/real --durations=40 --durations-min=5 $(PYTEST_OPTIONS)
 
 lint: setup $(TOOLS) ## ruff, mypy, shellcheck, cfn-lint, sam, parliament, checkov, ParallelCluster's schema, our own asserts

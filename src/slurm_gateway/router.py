@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _TIMEOUT = 29.0
+# What comes by itself in a moment is waited for with 503, as clients do by themselves, and is nobody's fault.
+_NO_FAULTS = frozenset({"output-not-there-yet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class Router:
             response = self._answer(event, line, _ends_at(context))
         except Problem as exc:
             line["reason"] = exc.kind
-            metrics.answered(exc.status, exc.kind, request_id=events.request_id(event))
+            if exc.kind not in _NO_FAULTS:
+                metrics.answered(exc.status, exc.kind, request_id=events.request_id(event))
             if "slurm" in exc.members:
                 line["slurm_error"] = exc.members["slurm"].get("error_number")
             response = exc.response(events.request_id(event))
@@ -98,7 +101,8 @@ class Router:
             return problem.unexpected().response(events.request_id(event))
         line |= {"status": response["statusCode"], "ms": round((time.perf_counter() - started) * 1000, 1)}
         if self._is_logged(str(line["route"]), response["statusCode"]):
-            _logger.log(logging.ERROR if response["statusCode"] >= 500 else logging.INFO, "answered", extra=line)
+            is_fault = response["statusCode"] >= 500 and line.get("reason") not in _NO_FAULTS
+            _logger.log(logging.ERROR if is_fault else logging.INFO, "answered", extra=line)
         return response
 
     def _is_logged(self, route: str, status: int) -> bool:

@@ -69,8 +69,8 @@ class ShortTokens:
         if user not in eligible.users:
             raise MintRefusedError(
                 "user-not-eligible",
-                f"The head node knows no user {user} who may have a token: one whose number is 1000 or above, and "
-                "without sudo. It looks every 5 minutes.",
+                f"The head node knows no user {user} who may have a token: one whose number is 1000 or above, without "
+                "sudo, and in no group such as wheel or docker. It looks every 5 minutes.",
             )
         held = self._held.get((rule, user))
         if held is None or held.expires_at - self._clock() < _LEAST_LEFT:

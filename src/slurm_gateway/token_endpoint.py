@@ -150,7 +150,8 @@ class TokenEndpoint:
                 "user-not-eligible",
                 title="No tokens for this user",
                 detail=f"{user} gets no token: the head node knows no such user, or the user's number is below 1000, "
-                "or the user has sudo and so would be root. What an operator changes there counts within a minute.",
+                "or the user would be root, by sudo or by a group such as wheel or docker. What an operator changes "
+                "there counts within a minute, and what changes in a directory within six.",
             )
 
 

@@ -83,6 +83,13 @@ def test_every_make_target_of_the_pages_exists() -> None:
         assert asked - targets == set(), page.name
 
 
+def test_make_help_has_every_target() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text().replace("\\\n", " ")
+    [targets] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+
+    assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) == set(targets.split())
+
+
 # ParallelCluster is no part of the tests' environment, unlike the AWS CLI's models.
 PCLUSTER = {
     "create-cluster": {"--cluster-name", "--cluster-configuration"},
@@ -96,7 +103,7 @@ PAGES = [*DOCS.glob("*.md"), CHECKOUT / "README.md", CHECKOUT / "headnode" / "RE
 
 def commands(text: str) -> list[str]:
     """Give the commands of aws and pcluster in a page's code. A mere name, without any option, is prose."""
-    blocks = re.findall(r"^```sh\n(.*?)^```|^((?: {4}.*\n)+)", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```|^((?: {4}[^\n]*\n)+)", text, re.MULTILINE | re.DOTALL)
     code = "\n".join(part for block in blocks for part in block).replace("\\\n", " ")
     spans = [
         " ".join(span.split()) for span in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
@@ -145,3 +152,56 @@ def test_a_document_of_more_than_4_kb_can_be_written_by_the_pages_commands() -> 
 
     assert len(puts) == 2
     assert [command for command in puts if "--tier Intelligent-Tiering" not in command] == []
+
+
+def test_the_page_of_errors_has_the_words_that_there_are() -> None:
+    """Words are found where a status stands before them; a few have theirs from a variable."""
+    listed = {
+        (status, word.strip(" `"))
+        for status, words in tables((DOCS / "errors.md").read_text())[-1]
+        for word in words.split(",")
+    }
+    source = "\n".join(module.read_text() for module in (CHECKOUT / "src/slurm_gateway").glob("*.py"))
+    answers = re.sub(r"metrics\.answered\([^)]*\)", "", source)
+
+    assert set(re.findall(r'\b([45]\d\d),\s*"([a-z]+(?:-[a-z]+)*)"', answers)) <= listed
+    assert {word for _, word in listed if f'"{word}"' not in source} == set()
+
+
+DEFAULTS = [
+    *(
+        (DOCS / "deploy.md", name, None)
+        for name in re.findall(r"`([A-Z]\w+)` \([A-Z0-9]+", (DOCS / "deploy.md").read_text())
+    ),
+    (DOCS / "submit.md", "ScriptDays", r"to its owner, for (\d+) days"),
+    (DOCS / "inbox.md", "InboxDays", r"in the bucket for (\d+) days"),
+    (DOCS / "output.md", "OutputDays", r"of one job are kept, for (\d+) days"),
+    (DOCS / "jobs.md", "JobRecordDays", r"record is kept for (\d+) days"),
+]
+
+
+@pytest.mark.parametrize(("page", "name", "words"), DEFAULTS, ids=[f"{page.name}-{name}" for page, name, _ in DEFAULTS])
+def test_a_default_that_a_page_names_is_the_templates(page: Path, name: str, words: str | None) -> None:
+    from templates_under_test import requirements, translated
+
+    parameters = {**requirements()["Parameters"], **translated()["Parameters"]}
+    [told] = re.findall(words or rf"`{name}` \((\w+)", " ".join(page.read_text().split()))
+
+    assert told == str(parameters[name]["Default"])
+
+
+def test_the_page_of_options_names_every_parameter_but_those_that_make_names_itself() -> None:
+    from templates_under_test import requirements, translated
+
+    page = (DOCS / "deploy.md").read_text()
+    names = {*requirements()["Parameters"], *translated()["Parameters"]} - {"ApiStackName", "RequirementsStack"}
+    # Of two subnets or zones the second may stand as `2`.
+    assert {
+        name for name in names if f"{name}" not in page and not re.search(rf"`{name[:-1]}1` and `2`", page)
+    } == set()
+
+
+def test_the_runbook_names_every_metric() -> None:
+    page = (DOCS / "runbook.md").read_text().partition("\n## What is measured\n")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"`([A-Z][A-Za-z]+)`", page)) - {"Api", "Reason", "Step", "State"} == set(metrics.UNITS)

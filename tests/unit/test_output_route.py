@@ -134,6 +134,18 @@ def test_output_that_is_on_its_way_is_waited_for(
     assert (answered, headers.get("retry-after")) == (status, "2" if status == 503 else None)
 
 
+def test_to_ask_for_output_too_early_counts_as_no_fault(
+    output: Any, slurm: StandIn, s3: Any, capsys: Any, caplog: Any  # noqa: F811
+) -> None:  # fmt: skip
+    slurm.answers[f"GET {JOB}/12"] = job("COMPLETED")
+
+    assert output()[0] == 503
+
+    assert '"Faults"' not in capsys.readouterr().err
+    [answered] = [line for line in caplog.records if line.getMessage() == "answered"]
+    assert (answered.levelname, answered.reason) == ("INFO", "output-not-there-yet")
+
+
 def test_output_that_will_not_come_any_more_is_not_waited_for(
     output: Any, slurm: StandIn, s3: Any  # noqa: F811
 ) -> None:  # fmt: skip

@@ -473,6 +473,7 @@ def test_a_user_whom_the_head_node_does_not_list_is_not_minted_though_a_rule_nam
 
     assert (response["statusCode"], response["body"]["type"]) == (403, "urn:slurm-gateway:problem:user-not-eligible")
     assert response["body"]["detail"].startswith("alice gets no token: the head node knows no such user")
+    assert "by a group such as wheel or docker" in response["body"]["detail"]
 
 
 def test_the_list_is_asked_for_with_a_signature_of_the_functions_own(
