@@ -52,7 +52,6 @@ def build_handler() -> Any:  # noqa: ANN401 - a handler takes and gives JSON
     credentials = function_credentials(function["FunctionArn"]).environment()
     environment = {**function["Environment"]["Variables"], "SLURMRESTD_URL": "http://127.0.0.1:9", "LOG_LEVEL": "ERROR"}
     os.environ |= {**environment, **credentials}
-    sys.path.insert(0, str(CHECKOUT / "src"))
     from slurm_gateway import jobs_api
 
     return jobs_api.build(environment)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import sys
 import time
 import uuid
 from collections import Counter
@@ -25,7 +24,6 @@ from botocore.httpsession import URLLib3Session
 
 from bench.clients import alice_token, milliseconds, sides, stack_environment
 from local import cluster
-from local.address import CHECKOUT
 from local.aws_emulator import endpoint
 from local.stacks import function_credentials
 
@@ -86,7 +84,6 @@ def deployed() -> Callable[[dict[str, Any]], dict[str, Any]]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "LOG_LEVEL": "ERROR",
     }
-    sys.path.insert(0, str(CHECKOUT / "src"))
     from slurm_gateway import jobs_api
 
     handler: Callable[[dict[str, Any]], dict[str, Any]] = jobs_api.handler

@@ -23,7 +23,6 @@ from botocore.credentials import Credentials
 
 from bench.clients import JOB, VERSION, stack_environment
 from local import aws_emulator, cluster, principals, stacks
-from local.address import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +78,6 @@ class Load:
 
 def rotation(settle: float = SETTLE, lifespan: float = LIFESPAN) -> Rotation:
     """Give the running stack's rotation, as an operator has it but for shorter waits."""
-    sys.path.insert(0, str(CHECKOUT / "src"))
     from slurm_gateway.rotation import Rotation
 
     outputs = stacks.outputs_of(stacks.REQUIREMENTS_STACK)

@@ -8,14 +8,10 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
-
-# The functions' code is no installed package: Lambda unpacks it where Python looks.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from slurm_gateway.edge import EdgeAuthorizer
 from slurm_gateway.users import forbidden_names
