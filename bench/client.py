@@ -38,6 +38,7 @@ STARTS = 21
 LONGEST_START = 150.0
 SCRIPTS = 500
 CLIENTS = 8
+WARM_UP = 10
 SMALLEST_SHARE = 0.5
 PORT = GATEWAY_PORT + 20
 # As much of a job as the client knows one by; its id differs each time.
@@ -81,20 +82,33 @@ def rates(scripts: int = SCRIPTS) -> bool:
                 f"#!/bin/sh\n#SBATCH --hold --job-name=bench\n: {uuid.uuid4()}\n"
             )
         environ = client_environment(env, name)
+        emulator = emulator_cpu()
         theirs, answered = submit_all({**environ, "SLURM_GATEWAY_URL": empty}, directory)
+        emulator_of_theirs, emulator = emulator_cpu() - emulator, emulator_cpu()
         ours, jobs = submit_all(environ, directory)
+        emulator_of_ours = emulator_cpu() - emulator
     low = ours < SMALLEST_SHARE * theirs
     wrong = not jobs == answered == scripts
     print(f"submit *.sh, {scripts} scripts by {CLIENTS} clients: {ours:.0f}/s, {jobs} jobs; with an empty function in "
           f"the place of POST /jobs {theirs:.0f}/s, {answered} answers; {ours / theirs:.2f} of it"
           f"{'   UNDER ITS LIMIT' if low else ''}{'   WRONG' if wrong else ''}")  # fmt: skip
+    each_of_ours, each_of_theirs = (taken / (scripts + WARM_UP) for taken in (emulator_of_ours, emulator_of_theirs))
+    print(f"  the emulator of AWS, one process: {each_of_ours * 1000:.1f} ms of CPU a submit, so at most "
+          f"{1 / each_of_ours:.0f}/s; {each_of_theirs * 1000:.1f} ms an empty function")  # fmt: skip
     return low or wrong
 
 
+def emulator_cpu() -> float:
+    """Give the CPU in seconds that the emulator of AWS has taken so far."""
+    pid = Process("aws-emulator").pid()
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def submit_all(environ: Mapping[str, str], directory: Path) -> tuple[float, int]:
-    """Submit every script of a directory, once ten of them have warmed the way; give scripts a second and ids."""
+    """Submit every script of a directory, once some of them have warmed the way; give scripts a second and ids."""
     submit = [COMMAND, "submit", "--parsable", f"--parallel={CLIENTS}"]
-    run([*submit, *sorted(directory.glob("000*.sh"))], environ)
+    run([*submit, *sorted(directory.glob("*.sh"))[:WARM_UP]], environ)
     scripts = sorted(directory.glob("*.sh"))
     begin = time.perf_counter()
     done = run([*submit, *scripts], environ)
