@@ -66,7 +66,7 @@ token: setup ## USER=alice: print a Slurm token, nothing else
 test: lint test-unit test-real ## everything, set-up included
 
 test-unit: setup $(TOOLS) ## the unit tests alone; PYTEST_OPTIONS are pytest's
-	@$(RUN) -m pytest tests/unit $(PYTEST_OPTIONS)
+	@$(RUN) -m pytest tests/unit --numprocesses=auto $(PYTEST_OPTIONS)
 
 test-real: setup $(TOOLS) ## the tests against the running stack alone; PYTEST_OPTIONS as above
 	@$(PYTEST) tests/real --durations=40 --durations-min=5 $(PYTEST_OPTIONS)
