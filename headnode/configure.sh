@@ -6,7 +6,7 @@ umask 022
 
 usage() {
   cat <<'TEXT'
-usage: configure.sh --keys-parameter NAME --event-bus NAME [OPTION VALUE]...
+usage: configure.sh --keys-parameter NAME --event-bus NAME --bucket NAME --orders-queue URL [OPTION VALUE]...
 
 Sets up a Slurm head node behind slurm-gateway: token keys, slurmrestd, the load balancer's target, the services
 that tell of jobs. Runs as root, as ParallelCluster's OnNodeConfigured script or by hand; running it again changes only what differs.
