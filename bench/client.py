@@ -100,9 +100,9 @@ def rates(scripts: int = SCRIPTS) -> bool:
 
 def emulator_cpu() -> float:
     """Give the CPU in seconds that the emulator of AWS has taken so far."""
-    pid = Process("aws-emulator").pid()
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    after_name = Path(f"/proc/{aws_emulator.PROCESS.pid()}/stat").read_text().rpartition(")")[2].split()
+    user, system = after_name[11:13]  # fields 14 and 15 of proc(5)
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def submit_all(environ: Mapping[str, str], directory: Path) -> tuple[float, int]:

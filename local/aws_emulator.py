@@ -37,7 +37,7 @@ ROOT_FILE = DIRECTORY / "root.json"
 SECRET_HEADER = "x-local-emulator-secret"  # noqa: S105 (a header's name)
 START_TIMEOUT = 30.0
 
-_process = Process("aws-emulator")
+PROCESS = Process("aws-emulator")
 
 
 class EmulatorError(Exception):
@@ -90,29 +90,29 @@ def start() -> None:
     """
     if is_healthy():
         return
-    _process.stop()
+    PROCESS.stop()
     temporary = DIRECTORY / "tmp"
     # A killed emulator leaves the unpacked code of its functions behind.
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     argv = [sys.executable, "-m", "local.aws_emulator_app"]
-    _process.start(argv, environ=_environment(temporary), cwd=CHECKOUT)
-    wait_until(is_healthy, "the AWS emulator to answer", START_TIMEOUT, process=_process)
+    PROCESS.start(argv, environ=_environment(temporary), cwd=CHECKOUT)
+    wait_until(is_healthy, "the AWS emulator to answer", START_TIMEOUT, process=PROCESS)
 
 
 def stop() -> bool:
     """Stop the emulator, which writes its state on the way out; False where none ran."""
-    return _process.stop(timeout=20.0)
+    return PROCESS.stop(timeout=20.0)
 
 
 def is_running() -> bool:
     """Tell whether the emulator's process lives, answering or not."""
-    return _process.is_running()
+    return PROCESS.is_running()
 
 
 def is_healthy() -> bool:
     """Tell whether this checkout's own emulator answers, with IAM enforced."""
-    if not _process.is_running():
+    if not PROCESS.is_running():
         return False
     try:
         return ask("GET", "/_ministack/health", timeout=2.0).get("auth") == "enabled"

@@ -111,6 +111,7 @@ class Watch:
 
         if self._outputs_file is not None:
             seen = [self._shown.get(job_id, {"id": job_id, "state": ""}) for job_id in job_ids]
+            # What ended the command is told after this, and a file that cannot be written must not take its place.
             with suppress(OSError):
                 reports.write_outputs(self._outputs_file, seen, status)
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 KNOWN = ("v0.0.45", "v0.0.44", "v0.0.43", "v0.0.42", "v0.0.41", "v0.0.40")
 """The versions that this package can read and write, newest first."""
-API_VERSION = "slurm-api-version"
+NO_COMMON_VERSION = "slurm-api-version"
 """The kind of problem that a path is which slurmrestd has in no version."""
 
 
@@ -84,7 +84,7 @@ class ApiVersions:
 def _none_spoken() -> SlurmUnreachable:
     return SlurmUnreachable(
         502,
-        API_VERSION,
+        NO_COMMON_VERSION,
         title="No common API version",
         detail=f"slurmrestd speaks none of {KNOWN[0]} to {KNOWN[-1]}. An operator upgrades this gateway, or Slurm.",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import job as jobs
 from . import marker as markers
-from .api_version import API_VERSION
+from .api_version import NO_COMMON_VERSION
 from .errors import UnavailableError
 from .job_id import JobId
 from .job_table import Beside, with_links
@@ -201,7 +201,7 @@ class SlurmSubmission:
         try:
             ended = self._accounts(claim) or ()
         except SlurmUnreachable as exc:
-            if exc.kind != API_VERSION:
+            if exc.kind != NO_COMMON_VERSION:
                 raise
             return None  # slurmrestd has no accounting to speak of.
         numbers = {_number_accounted(item) for item in ended if _has(item, claim.marker)}
